@@ -1,0 +1,343 @@
+"""The loop: released market rows in, facts to the engine in total order, rows to the journal, orders out.
+
+Rule: record first, act second. A row is on the tape before a kernel sees it; `[fact, *decisions]` is one
+journal transaction; only then do orders leave. The order of everything is (row, phase, symbol): clock and
+timers, matching, exits, signals. Any split of the rows into turns gives the same journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from flowguardian.brokers.paper import PaperBroker
+from flowguardian.execution import events as ev
+from flowguardian.execution.engine import Engine
+from flowguardian.execution.money import SCALE, ceil_money, floor_money, from_float
+from flowguardian.execution.timers import Timers
+from flowguardian.execution.watches import Watch
+from flowguardian.market.columns import Columns, partition
+from flowguardian.market.equity import HELD, new_equity, sample_equity
+from flowguardian.market.exits import HIT_CODE, HIT_LEVEL, HIT_PATH, HIT_PRICE, HIT_TS
+from flowguardian.market.records import Flag, Kind
+from flowguardian.market.scanner import Scanner
+from flowguardian.venue.matching import Quote
+
+CLOCK, MATCH, EXIT, SIGNAL = range(4)
+"""Phases of one row."""
+
+
+class Recorder(Protocol):
+    """Where rows become durable."""
+
+    def market(self, rows: npt.NDArray[np.void]) -> None:
+        """Put market rows on the tape."""
+
+    def commit(self, rows: Sequence[ev.Row], *, durable: bool) -> None:
+        """Write one fact and its decisions; when `durable`, wait for tape and journal to be on disk."""
+
+
+class MarketLoop:
+    """Drives one engine over released rows."""
+
+    def __init__(
+        self,
+        *,
+        symbols: Sequence[str],
+        engine: Engine,
+        broker: PaperBroker,
+        scanner: Scanner,
+        recorder: Recorder,
+        timers: Timers,
+        bar_ns: int,
+        equity_interval_ns: int,
+    ) -> None:
+        self.engine = engine
+        self.now_ns = 0
+        """Stamp of the last released row."""
+        self.live_ns = 0
+        self.finished = False
+        """The planned end was reached."""
+        self._symbols = tuple(symbols)
+        self._index = {symbol: index for index, symbol in enumerate(symbols)}
+        self._broker = broker
+        self._scanner = scanner
+        self._recorder = recorder
+        self._timers = timers
+        self._bar_ns = bar_ns
+        self._equity_interval_ns = equity_interval_ns
+        self._equity = new_equity(engine.limits.start_equity, 0, equity_interval_ns)
+        self._sampled_ns = 0
+        self._held = np.zeros(len(symbols), HELD)
+        self._held_count = 0
+        self._wakes: list[tuple[int, int, int, int, Any]] = []
+        self._pushes = 0
+        self._watches: dict[str, Watch] = {}
+        self._on_row: dict[type[ev.Row], Callable[[Any], None]] = {
+            ev.OrderRequested: self._send,
+            ev.PositionOpened: self._watch,
+            ev.PositionIncreased: lambda row: self._retrigger(row, False),
+            ev.PositionReduced: lambda row: self._retrigger(row, row.reason is ev.ExitReason.TARGET1),
+            ev.PositionClosed: lambda row: self._unwatch(row.symbol),
+        }
+
+    # ---- the two doors: exogenous facts, and market rows
+
+    def fact(self, fact: ev.Row) -> None:
+        """Something from outside, between two turns; its stamp is that of the last row."""
+        if isinstance(fact, ev.WentLive):
+            self.live_ns = self._sampled_ns = fact.ts_ns
+            start = self.engine.limits.start_equity
+            self._equity = new_equity(start, fact.ts_ns, self._equity_interval_ns)
+        elif isinstance(fact, ev.FeedGap):
+            self._scanner.restart(self._index[fact.symbol])
+        self._process(fact)
+
+    def turn(self, rows: npt.NDArray[np.void]) -> None:
+        """One released block of rows: record it, then see what it leads to."""
+        self._recorder.market(rows)
+        if rows["kind"][0] == Kind.HISTORY:
+            self._scanner.warm(rows)
+            self.now_ns = int(rows["ts_ns"][-1])
+        else:
+            self.run(partition(rows, len(self._symbols)))
+
+    def run(self, columns: Columns) -> None:
+        """One chunk that is already recorded."""
+        self._schedule(columns)
+        wakes = self._wakes
+        handlers = (self._on_clock, self._on_match, self._on_exit, self._on_signal)
+        while wakes:
+            at_ns, phase, symbol, _, what = heappop(wakes)
+            self._sample(at_ns)
+            handlers[phase](at_ns, symbol, what)
+        self._sample(columns.end_ns)
+        for watch in self._watches.values():
+            if watch.active:
+                watch.commit()
+        self._scanner.finish()
+        self.now_ns = columns.end_ns
+
+    # ---- what is known to happen in this chunk
+
+    def _schedule(self, columns: Columns) -> None:
+        for symbol, strategy, signals in self._scanner.load(columns):
+            for signal in signals:
+                self._push(signal[0], SIGNAL, symbol, (strategy, signal))
+        for watch in self._watches.values():
+            if watch.active:
+                self._scan(watch, 0)
+        for order_id, (order, due_ns) in self._broker.working.items():
+            self._await_match(order_id, order.symbol, due_ns)
+        if len(columns.others):
+            marks = columns.others[(columns.others["flags"] & Flag.FUNDING) != 0]
+            for mark in marks:
+                self._push(int(mark["ts_ns"]), CLOCK, int(mark["symbol"]), mark)
+        self._await_timer()
+
+    def _push(self, at_ns: int, phase: int, symbol: int, what: object) -> None:
+        self._pushes += 1
+        heappush(self._wakes, (at_ns, phase, symbol, self._pushes, what))
+
+    def _await_timer(self) -> None:
+        due = self._timers.next_due()
+        clock = self._scanner.clock()
+        if due is None or not self.live_ns or not len(clock):
+            return
+        row = int(np.searchsorted(clock, self.live_ns + due))
+        if row < len(clock):
+            self._push(int(clock[row]), CLOCK, -1, None)
+
+    def _await_match(self, order_id: int, symbol: str, due_ns: int) -> None:
+        index = self._index[symbol]
+        row_ns = self._scanner.next_row(due_ns, index)
+        if row_ns >= 0:
+            self._push(row_ns, MATCH, index, order_id)
+
+    def _scan(self, watch: Watch, from_ns: int) -> None:
+        if watch.scan(self._scanner, from_ns):
+            self._push(watch.hit[HIT_TS], EXIT, watch.symbol, (watch, watch.version))
+
+    # ---- wakes become facts
+
+    def _on_clock(self, at_ns: int, symbol: int, mark: np.void | None) -> None:
+        if mark is not None:
+            self._settle_funding(at_ns, self._symbols[symbol], mark)
+            return
+        marks = self._scanner.observe(at_ns, 0, self._open())[7:]
+        state = self._equity[0]
+        run_ns = at_ns - self.live_ns
+        fact = ev.TimerFired(
+            at_ns, self._timers.fire(), run_ns, tuple(marks), int(state["peak"]), int(state["day_start"])
+        )
+        self._process(fact)
+        self.finished = self._timers.next_due() is None
+        self._await_timer()
+
+    def _settle_funding(self, at_ns: int, symbol: str, mark: np.void) -> None:
+        position = self.engine.portfolio.positions.get(symbol)
+        if position is None:
+            return
+        price, rate = int(mark["a"]), int(mark["c"])
+        due = -position.side * position.qty * price * rate  # 1e-24; a long pays a positive rate
+        amount = floor_money(due // SCALE) if due >= 0 else -ceil_money(-due // SCALE)
+        self._process(ev.FundingSettled(at_ns, symbol, rate, price, amount))
+
+    def _on_match(self, at_ns: int, symbol: int, order_id: int) -> None:
+        name = self._symbols[symbol]
+        seen = self._scanner.observe(at_ns, symbol, ())
+        watch = self._watches.get(name)
+        level = 0
+        if watch is not None and watch.hit[HIT_PATH] and watch.hit[HIT_TS] == at_ns:
+            level = watch.hit[HIT_LEVEL]
+        quote = Quote(seen[0], seen[2], seen[3], seen[4], seen[5])
+        for fact in self._broker.match(order_id, at_ns, quote, level):
+            self._process(fact)
+
+    def _on_exit(self, at_ns: int, symbol: int, what: tuple[Watch, int]) -> None:
+        watch, version = what
+        if watch.version != version:
+            return
+        watch.commit()
+        watch.active = False
+        hit = watch.hit
+        self._process(
+            ev.ExitTriggered(at_ns, self._symbols[symbol], watch.reason(), hit[HIT_PRICE], hit[HIT_LEVEL])
+        )
+
+    def _on_signal(self, at_ns: int, symbol: int, what: tuple[int, tuple[Any, ...]]) -> None:
+        if not self.engine.live:
+            return
+        strategy = self._scanner.strategies[what[0]]
+        _, bar_ns, side, pattern, stop, target1, target2, trail, atr, volume, mean, move, seen_bars, *_ = what[1]
+        seen = self._scanner.observe(at_ns, symbol, self._open())
+        state = self._equity[0]
+        self._process(
+            ev.Signal(
+                ts_ns=at_ns,
+                symbol=self._symbols[symbol],
+                strategy=strategy.name,
+                side=side,
+                pattern=strategy.patterns.get(pattern, str(pattern)),
+                bar_ns=bar_ns,
+                bar_end_ns=bar_ns + self._bar_ns,
+                price=seen[0],
+                bid=seen[2],
+                ask=seen[4],
+                trade_age_ns=at_ns - seen[1] if seen[1] else -1,
+                top_age_ns=at_ns - seen[6] if seen[6] else -1,
+                stop_distance=from_float(stop),
+                target1_distance=from_float(target1),
+                target2_distance=from_float(target2),
+                trail_distance=from_float(trail),
+                atr=atr,
+                volume=volume,
+                volume_mean=mean,
+                move=move,
+                bars_seen=seen_bars,
+                clock_skew_ns=0,
+                marks=tuple(seen[7:]),
+                peak_equity=int(state["peak"]),
+                day_start_equity=int(state["day_start"]),
+            )
+        )
+
+    def _open(self) -> list[int]:
+        return [self._index[symbol] for symbol in self.engine.portfolio.positions]
+
+    # ---- facts become rows, rows become actions
+
+    def _process(self, fact: ev.Row) -> None:
+        rows = self.engine.process(fact)
+        durable = any(type(row) is ev.OrderRequested for row in rows)
+        self._recorder.commit(rows, durable=durable)
+        for row in rows:
+            if (act := self._on_row.get(type(row))) is not None:
+                act(row)
+        if type(fact) in _MOVES:
+            self._hold()
+
+    def _send(self, order: ev.OrderRequested) -> None:
+        due_ns = self._broker.submit(order)
+        if order.purpose is ev.Purpose.EXIT:
+            watch = self._watches.get(order.symbol)
+            if watch is not None and watch.active:
+                watch.catch_up(self._scanner, order.ts_ns)
+                watch.active = False
+        if self._scanner.columns is not None:
+            self._await_match(order.order_id, order.symbol, due_ns)
+
+    def _watch(self, row: ev.PositionOpened) -> None:
+        trigger = self.engine.limits.strategies[row.strategy].break_even_trigger
+        watch = Watch(self._index[row.symbol], row, trigger)
+        self._watches[row.symbol] = watch
+        self._scan(watch, row.ts_ns + 1)
+
+    def _retrigger(self, row: ev.PositionIncreased | ev.PositionReduced, first_target: bool) -> None:
+        watch = self._watches[row.symbol]
+        watch.catch_up(self._scanner, row.ts_ns)
+        if first_target and watch.opened.target2:
+            watch.aim_at_second_target()
+        watch.active = not self.engine.portfolio.positions[row.symbol].exit_order_id
+        if watch.active:
+            self._scan(watch, row.ts_ns)
+
+    def _unwatch(self, symbol: str) -> None:
+        watch = self._watches.pop(symbol)
+        watch.version += 1
+
+    # ---- equity between wakes
+
+    def _hold(self) -> None:
+        """Positions changed: what the equity samples multiply."""
+        self._held_count = 0
+        for position in self.engine.portfolio.positions.values():
+            high, low = divmod(position.cost, SCALE)
+            self._held[self._held_count] = (
+                self._index[position.symbol],
+                position.side,
+                position.qty,
+                high,
+                low,
+            )
+            self._held_count += 1
+
+    def _sample(self, until_ns: int) -> None:
+        """Take the equity samples due up to here; positions have not changed since the last call."""
+        c = self._scanner.columns
+        if c is None or not self.live_ns or until_ns < int(self._equity["next_ns"][0]):
+            self._sampled_ns = until_ns
+            return
+        liquidated_ns = sample_equity(
+            c.clock,
+            self._sampled_ns,
+            until_ns,
+            c.trade_ts,
+            c.price,
+            c.trade_at,
+            self._scanner.tails,
+            self._held,
+            self._held_count,
+            self.engine.portfolio.balance(),
+            self.engine.limits.costs.maintenance_margin,
+            self._equity_interval_ns,
+            self._equity,
+        )
+        self._sampled_ns = until_ns
+        if liquidated_ns >= 0:
+            self._liquidate(int(liquidated_ns))
+
+    def _liquidate(self, at_ns: int) -> None:
+        """The account no longer covers the maintenance margin: the venue closes everything at the mark."""
+        marks = self._scanner.observe(at_ns, 0, self._open())[7:]
+        costs = self.engine.limits.costs
+        for (symbol, position), mark in zip(tuple(self.engine.portfolio.positions.items()), marks, strict=True):
+            fee = ceil_money(ceil_money(position.qty * mark) * costs.taker)
+            self._process(ev.Liquidated(at_ns, symbol, position.qty, mark, fee))
+
+
+_MOVES = frozenset({ev.OrderFilled, ev.Liquidated})

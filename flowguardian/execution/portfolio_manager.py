@@ -1,0 +1,280 @@
+"""The single source of truth for money: positions, live orders, budget.
+
+Rule: one store. Used budget is derived from positions and reservations each time it is asked for, never a
+counter; everything else that shows money is a projection of the rows applied here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flowguardian.execution.events import (
+    BudgetLine,
+    FundingSettled,
+    Liquidated,
+    OrderFilled,
+    OrderRequested,
+    PositionOpened,
+)
+from flowguardian.execution.limits import Limits
+from flowguardian.execution.money import SCALE, ceil_money, share
+from flowguardian.execution.orders import IllegalTransition, Order
+
+
+class Position:
+    """An open position: quantity, its exact cost Σ price·qty (1e-16), and the levels its exits watch."""
+
+    __slots__ = (
+        "adds",
+        "cost",
+        "entry",
+        "exit_order_id",
+        "expiry_ns",
+        "fees",
+        "funding",
+        "opened_ns",
+        "order_id",
+        "qty",
+        "realised",
+        "side",
+        "stop",
+        "strategy",
+        "symbol",
+        "target1",
+        "target1_taken",
+        "target2",
+        "trail_distance",
+    )
+
+    def __init__(
+        self, symbol: str, strategy: str, side: int, opened_ns: int, entry: OrderRequested | None
+    ) -> None:
+        self.entry = entry
+        """The order that opened it; None for a fill of an order that is not ours."""
+        self.symbol = symbol
+        self.strategy = strategy
+        self.side = side
+        self.opened_ns = opened_ns
+        self.order_id = entry.order_id if entry else 0
+        self.qty = self.cost = 0
+        self.realised = self.fees = self.funding = 0
+        self.stop = self.target1 = self.target2 = self.trail_distance = self.expiry_ns = 0
+        self.adds = 0
+        self.exit_order_id = 0
+        self.target1_taken = False
+
+    def price(self) -> int:
+        """The average entry price, rounded down."""
+        return self.cost // self.qty
+
+    def value(self) -> int:
+        """What the entry was worth: the budget it uses."""
+        return ceil_money(self.cost)
+
+    def unrealised(self, mark: int) -> int:
+        """Profit at `mark`, rounded down."""
+        return (self.qty * mark - self.cost) * self.side // SCALE
+
+    def snapshot(self) -> tuple[object, ...]:
+        """What the state hash covers."""
+        return tuple(getattr(self, name) for name in self.__slots__ if name != "entry")
+
+
+class PortfolioManager:
+    """Positions by symbol (one-way mode), live orders by id, and the ledger totals."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.positions: dict[str, Position] = {}
+        self.orders: dict[int, Order] = {}
+        self.pending: dict[str, int] = {}
+        self.realised = self.fees = self.funding = 0
+        self.dust = 0
+        """Σ of what rounding PnL down left over (1e-16): closes the books exactly (I01)."""
+        self.cash = 0
+        """Σ −side·price·qty of all fills (1e-16): the second entry of the double-entry check."""
+        self.last_order_id = 0
+        self.last_fill_id: dict[str, int] = {}
+
+    # ---- budget
+
+    def balance(self) -> int:
+        """Start equity + realised − fees ± funding: the basis of every allocation."""
+        return self.limits.start_equity + self.realised - self.fees + self.funding
+
+    def equity(self, marks: Iterable[int]) -> int:
+        """Balance plus unrealised profit at `marks`, in the order of `positions`."""
+        total = self.balance()
+        for position, mark in zip(self.positions.values(), marks, strict=True):
+            total += position.unrealised(mark)
+        return total
+
+    def get_allocated_budget(self, strategy: str) -> int:
+        """The strategy's share of the balance."""
+        budget = self.limits.budget
+        return share(self.balance(), budget.allocation.get(strategy, budget.default_allocation))
+
+    def get_reserved_budget(self, strategy: str) -> int:
+        """What live entry orders of the strategy still reserve."""
+        return sum(order.reserved for order in self.orders.values() if order.request.strategy == strategy)
+
+    def get_used_budget(self, strategy: str) -> int:
+        """Entry value of the strategy's open positions plus its reservations."""
+        held = sum(p.value() for p in self.positions.values() if p.strategy == strategy)
+        return held + self.get_reserved_budget(strategy)
+
+    def get_available_budget(self, strategy: str) -> int:
+        """What the strategy may still take; never negative."""
+        return max(0, self.get_allocated_budget(strategy) - self.get_used_budget(strategy))
+
+    def budget_line(self, strategy: str) -> BudgetLine:
+        """The strategy's budget as one row."""
+        return BudgetLine(
+            strategy=strategy,
+            allocated=self.get_allocated_budget(strategy),
+            used=self.get_used_budget(strategy),
+            reserved=self.get_reserved_budget(strategy),
+            available=self.get_available_budget(strategy),
+        )
+
+    # ---- exposure and counts
+
+    def exposure(self, symbol: str) -> int:
+        """Entry value and reservations in one symbol."""
+        position = self.positions.get(symbol)
+        held = position.value() if position else 0
+        if symbol not in self.pending:
+            return held
+        return held + sum(o.reserved for o in self.orders.values() if o.request.symbol == symbol)
+
+    def total_exposure(self) -> int:
+        """Entry value and reservations of everything."""
+        held = sum(position.value() for position in self.positions.values())
+        return held + sum(order.reserved for order in self.orders.values())
+
+    def open_count(self, strategy: str | None = None) -> int:
+        """Open positions, of one strategy or all."""
+        if strategy is None:
+            return len(self.positions)
+        return sum(position.strategy == strategy for position in self.positions.values())
+
+    def pending_count(self, strategy: str | None = None) -> int:
+        """Symbols that live entry orders would open (an add to an open position takes no new slot)."""
+        if not self.pending:
+            return 0
+        return len(
+            {
+                order.request.symbol
+                for order in self.orders.values()
+                if order.is_entry
+                and order.request.symbol not in self.positions
+                and (strategy is None or order.request.strategy == strategy)
+            }
+        )
+
+    # ---- changes
+
+    def request(self, row: OrderRequested) -> None:
+        """A new order: from now on its reservation counts as used."""
+        self.orders[row.order_id] = order = Order(row)
+        self.last_order_id = row.order_id
+        if order.is_entry:
+            self.pending[row.symbol] = self.pending.get(row.symbol, 0) + 1
+        else:
+            self.positions[row.symbol].exit_order_id = row.order_id
+
+    def settle(self, order: Order) -> None:
+        """Forget a closed order and what it held."""
+        row = order.request
+        del self.orders[row.order_id]
+        if order.is_entry:
+            left = self.pending[row.symbol] - 1
+            if left:
+                self.pending[row.symbol] = left
+            else:
+                del self.pending[row.symbol]
+        elif (position := self.positions.get(row.symbol)) and position.exit_order_id == row.order_id:
+            position.exit_order_id = 0
+
+    def fill(self, row: OrderFilled, order: Order | None) -> tuple[Position, int]:
+        """Land a fill; returns (the position, realised profit of this fill). A flat position is removed.
+
+        Raises IllegalTransition, after the fill has landed, when the order's table does not allow it.
+        """
+        position = self.positions.get(row.symbol)
+        self.last_fill_id[row.symbol] = row.fill_id
+        if position is None:
+            request = order.request if order else None
+            strategy = request.strategy if request else ""
+            position = Position(row.symbol, strategy, row.side, row.ts_ns, request)
+            self.positions[row.symbol] = position
+        elif order is not None and row.side == position.side and row.order_id != position.order_id:
+            position.adds += 1
+            position.order_id = row.order_id
+        realised = self._move(position, row.side, row.qty, row.price, row.fee)
+        if order is not None:
+            try:
+                order.apply(row)
+            finally:
+                if order.is_closed and row.order_id in self.orders:
+                    self.settle(order)
+        elif row.order_id:
+            raise IllegalTransition(f"fill {row.fill_id} for order {row.order_id}, which is not live")
+        return position, realised
+
+    def liquidate(self, row: Liquidated) -> tuple[Position, int]:
+        """The venue closed (part of) a position."""
+        position = self.positions[row.symbol]
+        return position, self._move(position, -position.side, row.qty, row.price, row.fee)
+
+    def fund(self, row: FundingSettled) -> None:
+        """Funding received or paid."""
+        self.funding += row.amount
+        if position := self.positions.get(row.symbol):
+            position.funding += row.amount
+
+    def open(self, row: PositionOpened) -> None:
+        """The levels of a new position."""
+        position = self.positions[row.symbol]
+        position.stop, position.target1, position.target2 = row.stop, row.target1, row.target2
+        position.trail_distance, position.expiry_ns = row.trail_distance, row.expiry_ns
+
+    def _move(self, position: Position, side: int, qty: int, price: int, fee: int) -> int:
+        """Exact arithmetic of one fill: cost moves as 1e-16, profit is rounded down once to 1e-8."""
+        self.cash -= side * price * qty
+        self.fees += fee
+        position.fees += fee
+        if side == position.side:
+            position.qty += qty
+            position.cost += price * qty
+            return 0
+        closed = min(qty, position.qty)
+        cost = position.cost if closed == position.qty else position.cost * closed // position.qty
+        profit = (price * closed - cost) * position.side
+        realised = profit // SCALE
+        self.dust += profit - realised * SCALE
+        position.qty -= closed
+        position.cost -= cost
+        position.realised += realised
+        self.realised += realised
+        if position.qty == 0:
+            del self.positions[position.symbol]
+            if qty > closed:  # more was closed than held: the rest is a position the other way
+                rest = Position(position.symbol, position.strategy, side, position.opened_ns, None)
+                rest.qty, rest.cost = qty - closed, price * (qty - closed)
+                self.positions[position.symbol] = rest
+        return realised
+
+    def snapshot(self) -> tuple[object, ...]:
+        """What the state hash covers."""
+        return (
+            self.realised,
+            self.fees,
+            self.funding,
+            self.dust,
+            self.cash,
+            self.last_order_id,
+            sorted(self.last_fill_id.items()),
+            [position.snapshot() for position in self.positions.values()],
+            [order.snapshot() for order in self.orders.values()],
+        )

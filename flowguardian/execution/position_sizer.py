@@ -1,0 +1,167 @@
+"""How large an entry is: risk over stop distance, then every room there is, then down to the venue's grid.
+
+Rule: one pass, each step only ever makes the quantity smaller, and `fit` (which rounds down) has the last word.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from flowguardian.execution.events import BudgetCapped, EntryReduced, Reason, Signal
+from flowguardian.execution.limits import Limits
+from flowguardian.execution.money import SCALE, ceil_div, fee, floor_step, from_float, notional, share
+from flowguardian.execution.portfolio_manager import PortfolioManager
+from flowguardian.guards.base import Refused, Release
+from flowguardian.market.instruments import Instrument
+
+
+class Sized(NamedTuple):
+    """An entry that fits everywhere: quantity, IOC limit price, budget to reserve, what bound the size."""
+
+    qty: int
+    limit_price: int
+    reserved: int
+    bound: str
+    rows: tuple[EntryReduced | BudgetCapped, ...]
+
+
+def worst_price(price: int, side: int, max_slippage: int, tick: int) -> int:
+    """The IOC limit: decision price ± slippage, on the tick grid, never better than the decision price."""
+    if side > 0:
+        return ceil_div(price * (SCALE + max_slippage), SCALE * tick) * tick
+    return price * (SCALE - max_slippage) // (SCALE * tick) * tick
+
+
+def reservation(price: int, qty: int, taker: int) -> int:
+    """Budget held for `qty` at `price`: notional plus fee, both rounded up."""
+    return notional(price, qty) + fee(price, qty, taker)
+
+
+def fit(qty: int, instrument: Instrument) -> int:
+    """The quantity the venue accepts: rounded down to its step, at most its maximum, 0 below its minimum."""
+    fitted = floor_step(min(qty, instrument.max_qty), instrument.step_size)
+    return fitted if fitted >= instrument.min_qty else 0
+
+
+def affordable(room: int, price: int, taker: int, step: int) -> int:
+    """The largest multiple of `step` whose reservation does not exceed `room`."""
+    qty = floor_step(room * SCALE * SCALE // (price * (SCALE + taker)), step)
+    while qty > 0 and reservation(price, qty, taker) > room:
+        qty -= step
+    return max(qty, 0)
+
+
+class PositionSizer:
+    """Sizes one entry at a time; reads the portfolio, changes nothing."""
+
+    def __init__(self, limits: Limits, portfolio: PortfolioManager) -> None:
+        self._limits = limits
+        self._portfolio = portfolio
+
+    def size(self, signal: Signal, instrument: Instrument, equity: int) -> Sized | tuple[Refused, tuple[BudgetCapped, ...]]:
+        """Either what to order, or why not (with the cap row that came before it)."""
+        limits, costs = self._limits, self._limits.costs
+        price = self._decision_price(signal)
+        limit_price = worst_price(price, signal.side, costs.max_slippage, instrument.tick_size)
+        # A short can fill above its limit; the budget holds the dearer of the two ends of the band.
+        dear = limit_price if signal.side > 0 else worst_price(price, 1, costs.max_slippage, instrument.tick_size)
+        if signal.stop_distance <= 0 or limit_price <= 0:
+            return Refused(Reason.SIZING, 0.0, float(signal.stop_distance), Release.NEXT_SIGNAL, 0), ()
+        qty, bound = self._by_risk(signal, price, equity, dear)
+
+        room = self._exposure_room(signal.symbol, equity)
+        least = max(limits.sizing.min_notional, instrument.min_notional)
+        if room < least:
+            return Refused(Reason.EXPOSURE, float(least), float(room), Release.POSITION_CLOSES, 0), ()
+        rows: tuple[EntryReduced | BudgetCapped, ...] = ()
+        wanted = reservation(dear, qty, costs.taker)
+        if wanted > room:
+            rows = (_reduced(signal, wanted, room),)
+            qty, bound, wanted = affordable(room, dear, costs.taker, instrument.step_size), "exposure", room
+
+        capped, cap = self._budget(signal, wanted)
+        if cap < least:
+            return Refused(Reason.PORTFOLIO_BUDGET, float(least), float(cap), Release.BUDGET_FREES, 0), ()
+        if wanted > cap:
+            if not limits.sizing.allow_partial_entry:
+                return Refused(Reason.PORTFOLIO_BUDGET, float(wanted), float(cap), Release.BUDGET_FREES, 0), ()
+            rows = (*rows, capped)
+            qty, bound = affordable(cap, dear, costs.taker, instrument.step_size), "budget"
+
+        qty = fit(qty, instrument)
+        if qty == 0 or notional(min(price, limit_price), qty) < least:
+            caps = tuple(row for row in rows if isinstance(row, BudgetCapped))
+            value = float(notional(price, qty))
+            return Refused(Reason.VENUE_FILTERS, float(least), value, Release.BUDGET_FREES, 0), caps
+        return Sized(qty, limit_price, reservation(dear, qty, costs.taker), bound, rows)
+
+    def _decision_price(self, signal: Signal) -> int:
+        """The side of the book a taker meets, or the last trade where there are no quotes."""
+        quote = signal.ask if signal.side > 0 else signal.bid
+        return quote or signal.price
+
+    def _by_risk(self, signal: Signal, price: int, equity: int, dear: int) -> tuple[int, str]:
+        """Quantity that loses the allowed risk at the stop, within the largest notional."""
+        sizing = self._limits.sizing
+        risk = share(max(equity, 0), sizing.risk_per_trade)
+        if sizing.context_enabled:
+            atr = from_float(signal.atr) * SCALE // price
+            if atr < sizing.atr_low:
+                risk = share(risk, sizing.low_volatility_mult)
+            elif atr > sizing.atr_high:
+                risk = share(risk, sizing.high_volatility_mult)
+        if sizing.multi_position_scaling:
+            for _ in range(self._portfolio.open_count() + self._portfolio.pending_count()):
+                risk = share(risk, sizing.exposure_reduction)
+        qty = risk * SCALE // signal.stop_distance
+        most = sizing.max_notional * SCALE // dear
+        return (most, "max_notional") if qty > most else (qty, "risk")
+
+    def _exposure_room(self, symbol: str, equity: int) -> int:
+        budget, portfolio = self._limits.budget, self._portfolio
+        in_symbol = share(max(equity, 0), budget.max_symbol_exposure) - portfolio.exposure(symbol)
+        in_total = share(max(equity, 0), budget.max_total_exposure) - portfolio.total_exposure()
+        return min(in_symbol, in_total)
+
+    def _budget(self, signal: Signal, wanted: int) -> tuple[BudgetCapped, int]:
+        """The arithmetic of the budget: available, divided by the slots still free when scaling."""
+        budget, portfolio, strategy = self._limits.budget, self._portfolio, signal.strategy
+        allocated = portfolio.get_allocated_budget(strategy)
+        used = portfolio.get_used_budget(strategy)
+        available = max(0, allocated - used)
+        slots = 1
+        if self._limits.sizing.multi_position_scaling:
+            free = budget.max_positions - portfolio.open_count() - portfolio.pending_count()
+            own = (
+                budget.max_strategy_positions
+                - portfolio.open_count(strategy)
+                - portfolio.pending_count(strategy)
+            )
+            slots = max(1, min(free, own))
+        cap = available // slots
+        row = BudgetCapped(
+            ts_ns=signal.ts_ns,
+            symbol=signal.symbol,
+            strategy=strategy,
+            side=signal.side,
+            basis=portfolio.balance(),
+            allocated=allocated,
+            used=used,
+            available=available,
+            slots=slots,
+            wanted=wanted,
+            cap=cap,
+        )
+        return row, cap
+
+
+def _reduced(signal: Signal, wanted: int, room: int) -> EntryReduced:
+    return EntryReduced(
+        ts_ns=signal.ts_ns,
+        symbol=signal.symbol,
+        strategy=signal.strategy,
+        side=signal.side,
+        code=Reason.EXPOSURE,
+        wanted=wanted,
+        room=room,
+    )

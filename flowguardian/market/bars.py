@@ -1,0 +1,151 @@
+"""Trades become bars: keyed by venue time, closed by the first later row or by the clock.
+
+Rule: the same rows give the same bars for any split into chunks. Bars follow each other by exactly one
+interval; an interval without a trade is a flat bar with `gap` set; a trade of a closed bar is counted late.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from flowguardian.market.records import BAR
+
+OPEN_BAR = np.dtype(
+    [
+        ("start", "i8"),  # interval being built; 0 = nothing seen yet
+        ("open", "i8"),
+        ("high", "i8"),
+        ("low", "i8"),
+        ("close", "i8"),
+        ("volume", "f8"),
+        ("trades", "i8"),
+        ("last", "i8"),  # last price known: fills gaps
+        ("late", "i8"),  # trades that came after their bar had closed
+    ]
+)
+NEVER = np.iinfo(np.int64).max
+_UNIT = 1e-8
+
+
+def new_open_bars(symbols: int) -> npt.NDArray[np.void]:
+    """The bar under construction of each symbol."""
+    return np.zeros(symbols, OPEN_BAR)
+
+
+def room_for(span_ns: int, interval_ns: int) -> int:
+    """How many bars a span can close at most."""
+    return max(0, span_ns) // interval_ns + 3
+
+
+@njit(cache=True, nogil=True)
+def _emit(cur, interval, stamp, out, k):  # type: ignore[no-untyped-def]
+    """Write the open bar (or a gap) and move on to the next interval."""
+    bar = out[k]
+    bar.open_ns = cur.start
+    bar.close_ts = stamp
+    bar.live = 1
+    if cur.trades > 0:
+        bar.open = cur.open
+        bar.high = cur.high
+        bar.low = cur.low
+        bar.close = cur.close
+        bar.volume = cur.volume
+        bar.trades = cur.trades
+        bar.gap = 0
+    else:
+        bar.open = cur.last
+        bar.high = cur.last
+        bar.low = cur.last
+        bar.close = cur.last
+        bar.volume = 0.0
+        bar.trades = 0
+        bar.gap = 1
+    cur.start += interval
+    cur.trades = 0
+    cur.volume = 0.0
+
+
+@njit(cache=True, nogil=True)
+def _deadline(clock, c, due):  # type: ignore[no-untyped-def]
+    """Index of the first clock row at or after `due`, from index `c` on."""
+    while c < len(clock) and clock[c] < due:
+        c += 1
+    return c
+
+
+@njit(cache=True, nogil=True)
+def close_bars(ts, venue, price, qty, lo, hi, clock, open_bars, s, interval, grace, out):  # type: ignore[no-untyped-def]
+    """Build bars of symbol `s` from rows [lo, hi) and the chunk's clock; returns how many closed.
+
+    `open_bars` are the carried OPEN_BAR records, `out` BAR records with enough room (`room_for`). Returns -1
+    when the room did not suffice: a venue time lies beyond the chunk.
+    """
+    cur = open_bars[s]
+    k = 0
+    c = 0
+    due = NEVER
+    if cur.start > 0:
+        c = _deadline(clock, c, cur.start + interval + grace)
+        due = clock[c] if c < len(clock) else NEVER
+    i = lo
+    while i < hi or due != NEVER:
+        if k >= len(out):
+            return -1
+        if i >= hi or due < ts[i]:
+            _emit(cur, interval, due, out, k)
+            k += 1
+        else:
+            when = venue[i]
+            if cur.start == 0:
+                cur.start = when // interval * interval
+            if when < cur.start:
+                cur.late += 1
+                i += 1
+                continue
+            while when >= cur.start + interval:
+                if k >= len(out):
+                    return -1
+                _emit(cur, interval, ts[i], out, k)
+                k += 1
+            end = cur.start + interval
+            c = _deadline(clock, c, end + grace)
+            due = clock[c] if c < len(clock) else NEVER
+            o, h, l, p, v = cur.open, cur.high, cur.low, cur.close, cur.volume
+            first = i
+            if cur.trades == 0:
+                o = h = l = price[i]
+            while i < hi and venue[i] < end and ts[i] < due:
+                if venue[i] >= cur.start:
+                    p = price[i]
+                    h = max(h, p)
+                    l = min(l, p)
+                    v += qty[i] * _UNIT
+                else:
+                    cur.late += 1
+                    first += 1
+                i += 1
+            cur.open, cur.high, cur.low, cur.close, cur.volume = o, h, l, p, v
+            cur.last = p
+            cur.trades += i - first
+            continue
+        c = _deadline(clock, c, cur.start + interval + grace)
+        due = clock[c] if c < len(clock) else NEVER
+    return k
+
+
+def history_bars(
+    opens: npt.NDArray[np.void], open_bars: npt.NDArray[np.void], s: int, interval: int
+) -> npt.NDArray[np.void]:
+    """HISTORY records of symbol `s` as bars that never signal; its open bar follows the last of them."""
+    bars = np.zeros(len(opens), BAR)
+    bars["open_ns"], bars["close_ts"] = opens["venue_ns"], opens["ts_ns"]
+    for name, field in zip(("open", "high", "low", "close"), "abcd", strict=True):
+        bars[name] = opens[field]
+    bars["volume"] = np.ascontiguousarray(opens["id"]).view(np.float64)
+    bars["trades"] = opens["aux"]
+    if len(bars):
+        open_bars["start"][s] = bars["open_ns"][-1] + interval
+        open_bars["last"][s] = bars["close"][-1]
+    return bars
