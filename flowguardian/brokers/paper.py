@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flowguardian.execution.events import OrderExpired, OrderFilled, OrderRequested, Row
+from flowguardian.execution.events import OrderExpired, OrderFilled, OrderRequested, Purpose, Row
 from flowguardian.execution.limits import Costs
 from flowguardian.execution.money import fee
 from flowguardian.market.instruments import Instrument
@@ -23,6 +23,8 @@ class PaperBroker:
         self._seed = seed
         self._instruments = instruments
         self._fills = 0
+        self._expired_ns: dict[str, int] = {}
+        """Symbol → last row at which an order found too little: a repeated exit waits for the next row."""
         self.working: dict[int, tuple[OrderRequested, int]] = {}
         """Order id → (request, earliest stamp of its match)."""
 
@@ -30,19 +32,25 @@ class PaperBroker:
         """Send an order; returns the earliest stamp at which it can match."""
         costs = self._costs
         due = order.ts_ns
+        if self._expired_ns.get(order.symbol) == due:
+            due += 1
         if costs.latency_max_ns:
             due += latency_ns(self._seed, order.order_id, costs.latency_min_ns, costs.latency_max_ns)
         self.working[order.order_id] = (order, due)
         return due
 
-    def match(self, order_id: int, ts_ns: int, quote: Quote, level: int = 0) -> list[Row]:
-        """The facts of an order's match at `ts_ns`; `level` is the traded-through price of an exit on a path."""
+    def match(self, order_id: int, ts_ns: int, quote: Quote, level: int = 0, held: int = 0) -> list[Row]:
+        """The facts of an order's match at `ts_ns`.
+
+        `level` is the traded-through price of an exit on a path, `held` the quantity an exit can reduce.
+        """
         order, _ = self.working.pop(order_id)
+        wanted = order.qty if order.purpose is Purpose.ENTRY else min(order.qty, held)
         if level:
             quote = Quote(level, 0, 0, 0, 0)
         parts = match_taker(
             side=order.side,
-            qty=order.qty,
+            qty=wanted,
             limit_price=order.limit_price,
             quote=quote,
             slippage=self._costs.slippage,
@@ -67,4 +75,5 @@ class PaperBroker:
             )
         if filled < order.qty:
             facts.append(OrderExpired(ts_ns, order_id, order.symbol, filled))
+            self._expired_ns[order.symbol] = ts_ns
         return facts

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import msgspec
 
@@ -43,6 +44,8 @@ class Engine:
         self.exits = ExitDecider(limits, self.portfolio, self.instruments)
         self.score = Scorecard(limits, self.entries.guards)
         self.live = False
+        self.flattening = False
+        """A flatten command stands: what still fills is closed, until `resume`."""
         self.planned: dict[str, ev.Signal] = {}
         """Flips waiting for their close to fill."""
         self._shadowed = shadowed
@@ -52,9 +55,8 @@ class Engine:
         """The order the last order fact was about."""
         self._findings: list[Finding] = []
         self._over: set[str] = set()
-        self._apply: dict[type[ev.Row], Callable[[ev.Row], None]] = self._appliers()
-        self._decide: dict[type[ev.Row], Callable[[ev.Row], Decisions]] = self._deciders()
-        self._listeners = self.entries.listeners()
+        self._decide = self._deciders()
+        self._changes = self._all_changes()
 
     # ---- the three verbs
 
@@ -73,14 +75,8 @@ class Engine:
 
     def apply(self, row: ev.Row) -> None:
         """Change the state by one row."""
-        kind = type(row)
-        if (change := self._apply.get(kind)) is not None:
+        for change in self._changes[type(row)]:
             change(row)
-        for listener in self._listeners.get(kind, ()):
-            listener(row)
-        self.score.apply(row)
-        for check in AFTER.get(kind, ()):
-            self._findings.extend(check(self.portfolio))
 
     def decide(self, fact: ev.Row) -> Decisions:
         """What follows from a fact that was just applied; reads only."""
@@ -89,12 +85,29 @@ class Engine:
 
     # ---- apply, by kind
 
-    def _appliers(self) -> dict[type[ev.Row], Callable[[ev.Row], None]]:
+    def _all_changes(self) -> dict[type[ev.Row], tuple[Callable[[ev.Row], None], ...]]:
+        """Who hears which rows, in order: the engine's own state, the guards, the counters, the invariants."""
+        own, guards, score = self._appliers(), self.entries.listeners(), self.score.listeners()
+        table = {}
+        for kind in ev.KINDS.values():
+            heard = [own[kind]] if kind in own else []
+            heard += [*guards.get(kind, ()), *score.get(kind, ())]
+            heard += [self._checking(check) for check in AFTER.get(kind, ())]
+            table[kind] = tuple(heard)
+        return table
+
+    def _checking(self, check: Callable[[PortfolioManager], Iterator[Finding]]) -> Callable[[ev.Row], None]:
+        def run(_: ev.Row) -> None:
+            self._findings.extend(check(self.portfolio))
+
+        return run
+
+    def _appliers(self) -> dict[type[ev.Row], Callable[[Any], None]]:
         portfolio = self.portfolio
         return {
             ev.InstrumentsSet: self._apply_instruments,
             ev.WentLive: self._apply_live,
-            ev.FeedGap: lambda row: self.view.degraded.add(row.symbol),  # type: ignore[attr-defined]
+            ev.FeedGap: lambda row: self.view.degraded.add(row.symbol),
             ev.Signal: self._apply_signal,
             ev.OrderRequested: self._apply_request,
             ev.EntryRefused: self._forget_flip,
@@ -103,13 +116,16 @@ class Engine:
             ev.OrderRejected: self._apply_order_event,
             ev.OrderUnknown: self._apply_order_event,
             ev.OrderUnsent: self._apply_order_event,
-            ev.FundingSettled: portfolio.fund,  # type: ignore[dict-item]
+            ev.FundingSettled: self._apply_funding,
+            ev.TimerFired: self._look,
+            ev.CommandReceived: self._apply_command,
             ev.Liquidated: self._apply_liquidation,
-            ev.PositionOpened: portfolio.open,  # type: ignore[dict-item]
+            ev.PositionOpened: portfolio.open,
             ev.PositionReduced: self._apply_reduced,
             ev.FlipPlanned: self._apply_flip,
             ev.TradingStateChanged: self._apply_trading_state,
-            ev.BudgetOver: lambda row: self._over.add(row.strategy),  # type: ignore[attr-defined]
+            ev.BudgetOver: lambda row: self._over.add(row.strategy),
+            ev.InvariantViolated: lambda _: self._findings.clear(),
         }
 
     def _apply_instruments(self, row: ev.InstrumentsSet) -> None:
@@ -121,6 +137,8 @@ class Engine:
 
     def _apply_signal(self, row: ev.Signal) -> None:
         self._signal = row
+        if self.live:
+            self._look(row)
         if row.symbol in self.view.degraded and row.bars_seen >= self.limits.guards.warmup_bars:
             self.view.degraded.discard(row.symbol)
 
@@ -132,19 +150,17 @@ class Engine:
     def _forget_flip(self, row: ev.OrderRequested | ev.EntryRefused) -> None:
         """A planned flip ends with the outcome of its own attempt."""
         planned = self.planned.get(row.symbol)
-        if planned is not None and planned.bar_ns == row.bar_ns:
+        if planned is not None and (planned.bar_ns, planned.strategy) == (row.bar_ns, row.strategy):
             del self.planned[row.symbol]
 
     def _apply_fill(self, row: ev.OrderFilled) -> None:
         self._findings.extend(check_fill_id(row, self.portfolio))
         order = self.portfolio.orders.get(row.order_id)
         self._request = order.request if order else None
-        try:
-            self._moved = self.portfolio.fill(row, order)
-        except IllegalTransition as error:
-            self._findings.append(("I03", str(error)))
-            position = self.portfolio.positions.get(row.symbol)
-            self._moved = (position, 0) if position else None
+        position, realised, fault = self.portfolio.fill(row, order)
+        self._moved = (position, realised)
+        if fault:
+            self._findings.append(("I03", fault))
         self._settle_budget()
 
     def _apply_order_event(self, row: ev.Row) -> None:
@@ -164,6 +180,17 @@ class Engine:
 
     def _apply_liquidation(self, row: ev.Liquidated) -> None:
         self._moved = self.portfolio.liquidate(row)
+        self._settle_budget()
+
+    def _apply_funding(self, row: ev.FundingSettled) -> None:
+        self.portfolio.fund(row)
+        self._settle_budget()
+
+    def _apply_command(self, row: ev.CommandReceived) -> None:
+        if row.command is ev.Command.FLATTEN:
+            self.flattening = True
+        elif row.command is ev.Command.RESUME:
+            self.flattening = False
 
     def _apply_reduced(self, row: ev.PositionReduced) -> None:
         if row.reason is ev.ExitReason.TARGET1:
@@ -184,28 +211,35 @@ class Engine:
 
     # ---- decide, by kind
 
-    def _deciders(self) -> dict[type[ev.Row], Callable[[ev.Row], Decisions]]:
+    def _deciders(self) -> dict[type[ev.Row], Callable[[Any], Decisions]]:
         return {
-            ev.RunStarted: lambda _: iter(self._shadowed),
+            ev.RunStarted: self._on_start,
             ev.Signal: self._on_signal,
             ev.ExitTriggered: self.exits.on_trigger,
             ev.OrderFilled: self._on_fill,
-            ev.OrderExpired: self._on_expired,
+            ev.OrderExpired: self._on_unfilled,
+            ev.OrderRejected: self._on_unfilled,
+            ev.OrderUnsent: self._on_unfilled,
+            ev.FundingSettled: lambda row: self._over_budget(row.ts_ns),
             ev.Liquidated: self._on_liquidated,
             ev.TimerFired: self._on_timer,
             ev.CommandReceived: self._on_command,
-        }  # type: ignore[dict-item]
+        }
+
+    def _on_start(self, row: ev.RunStarted) -> Decisions:
+        for shadowed in self._shadowed:
+            yield msgspec.structs.replace(shadowed, ts_ns=row.ts_ns)
 
     def _on_signal(self, signal: ev.Signal) -> Decisions:
         if not self.live:
             return
-        self._look(signal.marks, signal.peak_equity, signal.day_start_equity)
         position = self.portfolio.positions.get(signal.symbol)
         policy = self.limits.strategies[signal.strategy].on_opposite
-        if position is not None and position.side != signal.side and policy != "ignore":
+        own = position is not None and position.strategy == signal.strategy
+        if position is not None and own and position.side != signal.side and policy != "ignore":
             if not position.exit_order_id:
                 yield self.exits.close(signal.ts_ns, position, ev.ExitReason.OPPOSITE)
-            if policy == "flip" and position.strategy == signal.strategy:
+            if policy == "flip" and signal.symbol not in self.planned:
                 yield ev.FlipPlanned(signal.ts_ns, signal.symbol, signal.strategy, signal.side, signal.bar_ns)
                 return
         yield from self.entries.attempt(signal)
@@ -218,23 +252,38 @@ class Engine:
         if fill.side == position.side:
             yield self.entries.filled(fill, position)
         else:
-            reason = self._request.reason if self._request else ev.ExitReason.FLATTEN
+            request = self._request
+            planned = request is not None and request.purpose is ev.Purpose.EXIT
+            reason = request.reason if request is not None and planned else ev.ExitReason.FLATTEN
             yield self.exits.filled(fill, position, realised, reason)
-            if position.qty == 0 and (signal := self.planned.get(fill.symbol)) is not None:
-                yield from self.entries.attempt(msgspec.structs.replace(signal, ts_ns=fill.ts_ns, marks=()))
+        yield from self._follow_up(fill.ts_ns, fill.symbol)
         yield from self._over_budget(fill.ts_ns)
 
-    def _on_expired(self, row: ev.OrderExpired) -> Decisions:
+    def _follow_up(self, ts_ns: int, symbol: str) -> Decisions:
+        """After a fill: enter a planned flip once flat; close what nobody wants to hold."""
+        position = self.portfolio.positions.get(symbol)
+        planned = self.planned.get(symbol)
+        if position is None:
+            if planned is not None:
+                yield from self.entries.attempt(msgspec.structs.replace(planned, ts_ns=ts_ns, marks=()))
+        elif not position.exit_order_id:
+            if self.flattening or position.entry is None:
+                yield self.exits.close(ts_ns, position, ev.ExitReason.FLATTEN)
+            elif planned is not None:
+                yield self.exits.close(ts_ns, position, ev.ExitReason.OPPOSITE)
+
+    def _on_unfilled(self, row: ev.OrderExpired | ev.OrderRejected | ev.OrderUnsent) -> Decisions:
         if self._request is not None:
-            yield from self.exits.on_expired(row, self._request)
+            yield from self.exits.on_unfilled(row, self._request)
 
     def _on_liquidated(self, row: ev.Liquidated) -> Decisions:
         if self._moved is not None:
             position, realised = self._moved
             yield self.exits.liquidated(row, position, realised)
+            yield from self._follow_up(row.ts_ns, row.symbol)
+            yield from self._over_budget(row.ts_ns)
 
     def _on_timer(self, timer: ev.TimerFired) -> Decisions:
-        self._look(timer.marks, timer.peak_equity, timer.day_start_equity)
         yield from self.score.starving(timer.ts_ns, self.portfolio)
         yield self._checkpoint(timer)
 
@@ -266,11 +315,11 @@ class Engine:
 
     # ---- what the guards and the checkpoint see
 
-    def _look(self, marks: tuple[int, ...], peak_equity: int, day_start_equity: int) -> None:
+    def _look(self, row: ev.Signal | ev.TimerFired) -> None:
         view = self.view
-        view.equity = self.portfolio.equity(marks)
-        view.peak_equity = max(peak_equity, view.equity)
-        view.day_start_equity = day_start_equity
+        view.equity = self.portfolio.equity(row.marks)
+        view.peak_equity = max(row.peak_equity, view.equity)
+        view.day_start_equity = row.day_start_equity
 
     def _checkpoint(self, timer: ev.TimerFired) -> ev.CheckpointTaken:
         portfolio, score = self.portfolio, self.score
@@ -306,7 +355,10 @@ class Engine:
         """sha256 of everything decisions depend on; equal after folding the same rows (I14)."""
         state = (
             self.live,
+            self.flattening,
             self.view.trading_state,
+            (self.view.equity, self.view.peak_equity, self.view.day_start_equity),
+            list(self.instruments.values()),
             sorted(self.view.degraded),
             sorted(self._over),
             sorted(self.planned.items()),

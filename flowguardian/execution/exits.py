@@ -36,11 +36,14 @@ class ExitDecider:
             qty = part or qty
         yield self.close(row.ts_ns, position, row.reason, qty)
 
-    def on_expired(self, row: ev.OrderExpired, request: ev.OrderRequested) -> Iterator[ev.Row]:
-        """The venue closed an exit with a part unfilled: ask for the rest."""
+    def on_unfilled(
+        self, row: ev.OrderExpired | ev.OrderRejected | ev.OrderUnsent, request: ev.OrderRequested
+    ) -> Iterator[ev.Row]:
+        """An exit ended with (a part) unfilled: ask for the rest."""
         position = self._portfolio.positions.get(row.symbol)
         if request.purpose is ev.Purpose.EXIT and position is not None and not position.exit_order_id:
-            left = min(request.qty - row.filled, position.qty)
+            filled = row.filled if isinstance(row, ev.OrderExpired) else 0
+            left = min(request.qty - filled, position.qty)
             yield self.close(row.ts_ns, position, ev.ExitReason(request.reason), left)
 
     def close(

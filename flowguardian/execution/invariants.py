@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from flowguardian.execution.events import OrderFilled, OrderRequested, Row
+from flowguardian.execution.events import (
+    Liquidated,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OrderRequested,
+    OrderUnsent,
+    Row,
+)
 from flowguardian.execution.money import SCALE
 from flowguardian.execution.portfolio_manager import PortfolioManager
 
@@ -59,12 +67,17 @@ def check_books(portfolio: PortfolioManager) -> Iterator[Finding]:
 
 def check_flat(portfolio: PortfolioManager) -> Iterator[Finding]:
     """I06, second half: flat and nothing live means nothing reserved."""
-    if not portfolio.positions and not any(order.is_entry for order in portfolio.orders.values()):
-        if portfolio.pending or portfolio.total_exposure():
-            yield "I06", f"flat, yet {portfolio.total_exposure()} is reserved and {portfolio.pending} pending"
+    if portfolio.positions or any(order.is_entry for order in portfolio.orders.values()):
+        return
+    if portfolio.pending or portfolio.total_exposure():
+        yield "I06", f"flat, yet {portfolio.total_exposure()} is reserved and {portfolio.pending} pending"
 
 
 AFTER: dict[type[Row], tuple[Callable[[PortfolioManager], Iterator[Finding]], ...]] = {
     OrderFilled: (check_books, check_flat),
+    Liquidated: (check_books, check_flat),
+    OrderExpired: (check_flat,),
+    OrderRejected: (check_flat,),
+    OrderUnsent: (check_flat,),
 }
 """Checks on the portfolio alone, by the kind of row after which they run."""

@@ -17,12 +17,13 @@ import numpy.typing as npt
 from flowguardian.brokers.paper import PaperBroker
 from flowguardian.execution import events as ev
 from flowguardian.execution.engine import Engine
-from flowguardian.execution.money import SCALE, ceil_money, floor_money, from_float
+from flowguardian.execution.money import SCALE, fee, from_float, funding
 from flowguardian.execution.timers import Timers
 from flowguardian.execution.watches import Watch
+from flowguardian.guards.base import finite
 from flowguardian.market.columns import Columns, partition
 from flowguardian.market.equity import HELD, new_equity, sample_equity
-from flowguardian.market.exits import HIT_CODE, HIT_LEVEL, HIT_PATH, HIT_PRICE, HIT_TS
+from flowguardian.market.exits import HIT_LEVEL, HIT_PATH, HIT_PRICE, HIT_TS
 from flowguardian.market.records import Flag, Kind
 from flowguardian.market.scanner import Scanner
 from flowguardian.venue.matching import Quote
@@ -90,15 +91,17 @@ class MarketLoop:
     def fact(self, fact: ev.Row) -> None:
         """Something from outside, between two turns; its stamp is that of the last row."""
         if isinstance(fact, ev.WentLive):
-            self.live_ns = self._sampled_ns = fact.ts_ns
+            self.live_ns = self._sampled_ns = fact.ts_ns + 1
             start = self.engine.limits.start_equity
-            self._equity = new_equity(start, fact.ts_ns, self._equity_interval_ns)
+            self._equity = new_equity(start, self.live_ns, self._equity_interval_ns)
         elif isinstance(fact, ev.FeedGap):
             self._scanner.restart(self._index[fact.symbol])
         self._process(fact)
 
     def turn(self, rows: npt.NDArray[np.void]) -> None:
         """One released block of rows: record it, then see what it leads to."""
+        if len(rows) == 0:
+            return
         self._recorder.market(rows)
         if rows["kind"][0] == Kind.HISTORY:
             self._scanner.warm(rows)
@@ -111,16 +114,32 @@ class MarketLoop:
         self._schedule(columns)
         wakes = self._wakes
         handlers = (self._on_clock, self._on_match, self._on_exit, self._on_signal)
-        while wakes:
+        while True:
+            if self._sample(wakes[0][0] if wakes else columns.end_ns):
+                continue  # a liquidation changed what comes next
+            if not wakes:
+                break
             at_ns, phase, symbol, _, what = heappop(wakes)
-            self._sample(at_ns)
             handlers[phase](at_ns, symbol, what)
-        self._sample(columns.end_ns)
         for watch in self._watches.values():
             if watch.active:
                 watch.commit()
         self._scanner.finish()
         self.now_ns = columns.end_ns
+
+    # ---- what people and processes around the loop may ask
+
+    def record_to(self, recorder: Recorder) -> None:
+        """From now on rows go here: a replay has reached the end of its records."""
+        self._recorder = recorder
+
+    def equity(self) -> int:
+        """Equity at the last prices, between two turns."""
+        return self.engine.portfolio.equity(self._scanner.observe(self.now_ns, 0, self._open())[7:])
+
+    def next_checkpoint(self) -> str:
+        """The name of the checkpoint that comes next, or nothing after the last."""
+        return self._timers.name()
 
     # ---- what is known to happen in this chunk
 
@@ -183,19 +202,21 @@ class MarketLoop:
         if position is None:
             return
         price, rate = int(mark["a"]), int(mark["c"])
-        due = -position.side * position.qty * price * rate  # 1e-24; a long pays a positive rate
-        amount = floor_money(due // SCALE) if due >= 0 else -ceil_money(-due // SCALE)
+        amount = funding(position.side, position.qty, price, rate)
         self._process(ev.FundingSettled(at_ns, symbol, rate, price, amount))
 
     def _on_match(self, at_ns: int, symbol: int, order_id: int) -> None:
         name = self._symbols[symbol]
         seen = self._scanner.observe(at_ns, symbol, ())
         watch = self._watches.get(name)
+        order, _ = self._broker.working[order_id]
         level = 0
-        if watch is not None and watch.hit[HIT_PATH] and watch.hit[HIT_TS] == at_ns:
-            level = watch.hit[HIT_LEVEL]
+        if watch is not None and watch.hit[HIT_PATH] and watch.hit[HIT_TS] == at_ns == order.ts_ns:
+            level = watch.hit[HIT_LEVEL] if order.purpose is ev.Purpose.EXIT else 0
+        position = self.engine.portfolio.positions.get(name)
+        held = position.qty if position is not None and position.side != order.side else 0
         quote = Quote(seen[0], seen[2], seen[3], seen[4], seen[5])
-        for fact in self._broker.match(order_id, at_ns, quote, level):
+        for fact in self._broker.match(order_id, at_ns, quote, level, held):
             self._process(fact)
 
     def _on_exit(self, at_ns: int, symbol: int, what: tuple[Watch, int]) -> None:
@@ -230,14 +251,14 @@ class MarketLoop:
                 ask=seen[4],
                 trade_age_ns=at_ns - seen[1] if seen[1] else -1,
                 top_age_ns=at_ns - seen[6] if seen[6] else -1,
-                stop_distance=from_float(stop),
-                target1_distance=from_float(target1),
-                target2_distance=from_float(target2),
-                trail_distance=from_float(trail),
-                atr=atr,
-                volume=volume,
-                volume_mean=mean,
-                move=move,
+                stop_distance=_distance(stop),
+                target1_distance=_distance(target1),
+                target2_distance=_distance(target2),
+                trail_distance=_distance(trail),
+                atr=finite(atr),
+                volume=finite(volume),
+                volume_mean=finite(mean),
+                move=finite(move),
                 bars_seen=seen_bars,
                 clock_skew_ns=0,
                 marks=tuple(seen[7:]),
@@ -253,7 +274,10 @@ class MarketLoop:
 
     def _process(self, fact: ev.Row) -> None:
         rows = self.engine.process(fact)
-        durable = any(type(row) is ev.OrderRequested for row in rows)
+        durable = False
+        for row in rows:
+            if type(row) is ev.OrderRequested:
+                durable = True
         self._recorder.commit(rows, durable=durable)
         for row in rows:
             if (act := self._on_row.get(type(row))) is not None:
@@ -272,13 +296,15 @@ class MarketLoop:
             self._await_match(order.order_id, order.symbol, due_ns)
 
     def _watch(self, row: ev.PositionOpened) -> None:
-        trigger = self.engine.limits.strategies[row.strategy].break_even_trigger
-        watch = Watch(self._index[row.symbol], row, trigger)
+        strategy = self.engine.limits.strategies.get(row.strategy)  # none: a fill of an order not ours
+        watch = Watch(self._index[row.symbol], row, strategy.break_even_trigger if strategy else 0)
         self._watches[row.symbol] = watch
         self._scan(watch, row.ts_ns + 1)
 
     def _retrigger(self, row: ev.PositionIncreased | ev.PositionReduced, first_target: bool) -> None:
-        watch = self._watches[row.symbol]
+        watch = self._watches.get(row.symbol)
+        if watch is None:
+            return
         watch.catch_up(self._scanner, row.ts_ns)
         if first_target and watch.opened.target2:
             watch.aim_at_second_target()
@@ -287,8 +313,9 @@ class MarketLoop:
             self._scan(watch, row.ts_ns)
 
     def _unwatch(self, symbol: str) -> None:
-        watch = self._watches.pop(symbol)
-        watch.version += 1
+        watch = self._watches.pop(symbol, None)
+        if watch is not None:
+            watch.version += 1
 
     # ---- equity between wakes
 
@@ -306,12 +333,15 @@ class MarketLoop:
             )
             self._held_count += 1
 
-    def _sample(self, until_ns: int) -> None:
-        """Take the equity samples due up to here; positions have not changed since the last call."""
+    def _sample(self, until_ns: int) -> bool:
+        """Take the equity samples due up to here; positions have not changed since the last call.
+
+        True when one of them was a liquidation: then the samples after it are still to be taken.
+        """
         c = self._scanner.columns
         if c is None or not self.live_ns or until_ns < int(self._equity["next_ns"][0]):
             self._sampled_ns = until_ns
-            return
+            return False
         liquidated_ns = sample_equity(
             c.clock,
             self._sampled_ns,
@@ -327,17 +357,27 @@ class MarketLoop:
             self._equity_interval_ns,
             self._equity,
         )
-        self._sampled_ns = until_ns
-        if liquidated_ns >= 0:
-            self._liquidate(int(liquidated_ns))
+        if liquidated_ns < 0:
+            self._sampled_ns = until_ns
+            return False
+        self._sampled_ns = int(liquidated_ns)
+        self._liquidate(self._sampled_ns)
+        return True
 
     def _liquidate(self, at_ns: int) -> None:
         """The account no longer covers the maintenance margin: the venue closes everything at the mark."""
         marks = self._scanner.observe(at_ns, 0, self._open())[7:]
         costs = self.engine.limits.costs
         for (symbol, position), mark in zip(tuple(self.engine.portfolio.positions.items()), marks, strict=True):
-            fee = ceil_money(ceil_money(position.qty * mark) * costs.taker)
-            self._process(ev.Liquidated(at_ns, symbol, position.qty, mark, fee))
+            cost = fee(mark, position.qty, costs.taker)
+            self._process(ev.Liquidated(at_ns, symbol, position.qty, mark, cost))
 
 
+def _distance(value: float) -> int:
+    """A distance in price as money; what a strategy could not compute (NaN, negative) is none."""
+    return from_float(value) if 0.0 < value < _FARTHEST else 0
+
+
+_FARTHEST = 1e9
+"""Whole units of price; anything farther away is no level, and would not fit into a kernel's int64."""
 _MOVES = frozenset({ev.OrderFilled, ev.Liquidated})

@@ -64,6 +64,11 @@ def fee(price: int, quantity: int, rate: int) -> int:
     return -(-price * quantity * rate // (SCALE * SCALE))
 
 
+def funding(side: int, quantity: int, mark: int, rate: int) -> int:
+    """Funding of a position, rounded down once: received less, paid more (a long pays a positive rate)."""
+    return -side * quantity * mark * rate // (SCALE * SCALE)
+
+
 def floor_step(quantity: int, step: int) -> int:
     """The largest multiple of `step` not above `quantity` (never below zero)."""
     return quantity // step * step if quantity > 0 else 0

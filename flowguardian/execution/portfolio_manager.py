@@ -196,10 +196,10 @@ class PortfolioManager:
         elif (position := self.positions.get(row.symbol)) and position.exit_order_id == row.order_id:
             position.exit_order_id = 0
 
-    def fill(self, row: OrderFilled, order: Order | None) -> tuple[Position, int]:
-        """Land a fill; returns (the position, realised profit of this fill). A flat position is removed.
+    def fill(self, row: OrderFilled, order: Order | None) -> tuple[Position, int, str]:
+        """Land a fill; returns (the position, realised profit of this fill, what was illegal about it).
 
-        Raises IllegalTransition, after the fill has landed, when the order's table does not allow it.
+        A fill always lands: the last item is empty, or text for I03. A flat position is removed.
         """
         position = self.positions.get(row.symbol)
         self.last_fill_id[row.symbol] = row.fill_id
@@ -212,15 +212,17 @@ class PortfolioManager:
             position.adds += 1
             position.order_id = row.order_id
         realised = self._move(position, row.side, row.qty, row.price, row.fee)
+        fault = "" if order else f"fill {row.fill_id} for order {row.order_id}, which is not live"
         if order is not None:
             try:
                 order.apply(row)
-            finally:
-                if order.is_closed and row.order_id in self.orders:
-                    self.settle(order)
-        elif row.order_id:
-            raise IllegalTransition(f"fill {row.fill_id} for order {row.order_id}, which is not live")
-        return position, realised
+            except IllegalTransition as error:
+                fault = str(error)
+            if order.is_closed and row.order_id in self.orders:
+                self.settle(order)
+        if position.qty == 0 and row.symbol in self.positions:
+            fault = fault or f"fill {row.fill_id} closed more than was held"
+        return position, realised, fault
 
     def liquidate(self, row: Liquidated) -> tuple[Position, int]:
         """The venue closed (part of) a position."""

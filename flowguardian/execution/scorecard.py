@@ -6,7 +6,8 @@ outcome of each attempt gives all counts of the funnel; nothing is incremented o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from flowguardian.execution import events as ev
 from flowguardian.execution.limits import Limits
@@ -40,46 +41,63 @@ class Scorecard:
         self._last: dict[ev.Reason, int] = {}
         self.signals = self.requested = self.entries = self.budget_caps = self.closed = 0
         self._unfilled: set[int] = set()
+        self._outcome = "no signal yet"
         self._starvation = StarvationWatch(limits)
 
-    def apply(self, row: ev.Row) -> None:
-        """Count one row."""
-        if isinstance(row, ev.OrderFilled):
-            if row.order_id in self._unfilled:
-                self._unfilled.discard(row.order_id)
-                self.entries += 1
-            return
-        if isinstance(row, ev.OrderRequested):
-            if row.purpose is ev.Purpose.ENTRY:
-                self.requested += 1
-                self._unfilled.add(row.order_id)
-                self._shadow(row.shadow)
-                self._starvation.apply(row)
-            return
-        if isinstance(row, ev.EntryRefused):
-            self.refused[row.code] += 1
-            self._touch(row.code, row.ts_ns)
+    def listeners(self) -> dict[type[ev.Row], tuple[Callable[[Any], None], ...]]:
+        """What counts which rows."""
+        starving = self._starvation.apply
+        return {
+            ev.Signal: (self._on_signal, starving),
+            ev.OrderRequested: (self._on_request,),
+            ev.OrderFilled: (self._on_fill,),
+            ev.EntryRefused: (self._on_refusal, starving),
+            ev.EntryReduced: (self._on_reduced,),
+            ev.BudgetCapped: (self._on_cap,),
+            ev.PositionClosed: (self._on_closed,),
+            ev.OrderExpired: (self._on_ended,),
+            ev.OrderRejected: (self._on_ended,),
+            ev.OrderUnsent: (self._on_ended,),
+            ev.WentLive: (starving,),
+            ev.TradingStateChanged: (starving,),
+            ev.GuardStarvation: (starving,),
+        }
+
+    def _on_signal(self, _: ev.Signal) -> None:
+        self.signals += 1
+
+    def _on_request(self, row: ev.OrderRequested) -> None:
+        if row.purpose is ev.Purpose.ENTRY:
+            self.requested += 1
+            self._outcome = "entered"
+            self._unfilled.add(row.order_id)
             self._shadow(row.shadow)
             self._starvation.apply(row)
-            return
-        self._count_rare(row)
 
-    def _count_rare(self, row: ev.Row) -> None:
-        if isinstance(row, ev.Signal):
-            self.signals += 1
-            self._starvation.apply(row)
-        elif isinstance(row, ev.BudgetCapped):
-            self.budget_caps += 1
-            self.reduced[ev.Reason.PORTFOLIO_BUDGET] += 1
-        elif isinstance(row, ev.EntryReduced):
-            self.reduced[row.code] += 1
-            self._touch(row.code, row.ts_ns)
-        elif isinstance(row, ev.PositionClosed):
-            self.closed += 1
-        elif isinstance(row, (ev.OrderExpired, ev.OrderRejected, ev.OrderUnsent)):
+    def _on_fill(self, row: ev.OrderFilled) -> None:
+        if row.order_id in self._unfilled:
             self._unfilled.discard(row.order_id)
-        elif isinstance(row, (ev.WentLive, ev.TradingStateChanged, ev.GuardStarvation)):
-            self._starvation.apply(row)
+            self.entries += 1
+
+    def _on_refusal(self, row: ev.EntryRefused) -> None:
+        self.refused[row.code] += 1
+        self._outcome = row.code.value
+        self._touch(row.code, row.ts_ns)
+        self._shadow(row.shadow)
+
+    def _on_reduced(self, row: ev.EntryReduced) -> None:
+        self.reduced[row.code] += 1
+        self._touch(row.code, row.ts_ns)
+
+    def _on_cap(self, _: ev.BudgetCapped) -> None:
+        self.budget_caps += 1
+        self.reduced[ev.Reason.PORTFOLIO_BUDGET] += 1
+
+    def _on_closed(self, _: ev.PositionClosed) -> None:
+        self.closed += 1
+
+    def _on_ended(self, row: ev.OrderExpired | ev.OrderRejected | ev.OrderUnsent) -> None:
+        self._unfilled.discard(row.order_id)
 
     def _touch(self, code: ev.Reason, ts_ns: int) -> None:
         self._first.setdefault(code, ts_ns)
@@ -98,6 +116,10 @@ class Scorecard:
     def check_blocks(self) -> int:
         """Refusals the earlier system would have counted as portfolio check blocks."""
         return sum(self.refused[code] for code in PORTFOLIO_CHECKS)
+
+    def why(self) -> str:
+        """The last outcome: an entry, or the code of the guard that refused."""
+        return self._outcome
 
     def funnel(self) -> tuple[ev.GuardCount, ...]:
         """One count per step, in pipeline order."""

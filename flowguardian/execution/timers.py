@@ -24,11 +24,17 @@ class Timers:
         due = (self._count + 1) * self._every_ns
         return min(due, self._planned_ns) if self._planned_ns else due
 
-    def fire(self) -> str:
-        """The name of the timer that is due; moves on to the next one."""
+    def name(self) -> str:
+        """The name of the next timer, empty after the last."""
         due = self.next_due()
-        assert due is not None
-        self._count += 1
+        if due is None:
+            return ""
         if due % MINUTE_NS == 0 and (name := NAMED.get(due // MINUTE_NS)):
             return name
         return "END" if due == self._planned_ns else f"E{due / MINUTE_NS:g}"
+
+    def fire(self) -> str:
+        """The name of the timer that is due; moves on to the next one."""
+        name = self.name()
+        self._count += 1
+        return name

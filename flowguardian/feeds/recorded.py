@@ -63,42 +63,77 @@ def open_market(
         return _synthetic(
             rest, symbols, start_ns, hours, history_bars, seed, bridge, clock_interval_ns, table
         )
-    # The readers need pyarrow, which a machine that only runs synthetic markets may not have.
-    from flowguardian.market import datasets
+    # The readers load pyarrow, which a synthetic market does without.
+    from flowguardian.market.datasets import kind_of
 
     place = Path(rest if kind in ("bars", "trades") else spec)
-    kind = kind if kind in ("bars", "trades") else datasets.kind_of(place)
+    kind = kind if kind in ("bars", "trades") else kind_of(place)
     if kind == "bars":
-        bars, report = datasets.load_bars(place, symbols)
-        interval_ns = report.interval_ns
-        spans = {s: (int(b["open_ns"][0]), int(b["open_ns"][-1]) + interval_ns) for s, b in bars.items()}
-        window = _window(str(place), spans, start_ns, hours, history_bars * interval_ns)
-        return BarMarket(
-            bars,
-            [_fitted(s, table, b, ("open", "high", "low", "close")) for s, b in bars.items()],
-            start_ns=window[0],
-            end_ns=window[1],
-            seed=seed,
-            interval_ns=interval_ns,
-            bridge=bridge,
-            clock_interval_ns=clock_interval_ns,
-            funding=funding,
+        return _bars(
+            place, symbols, start_ns, hours, history_bars, seed, bridge, clock_interval_ns, table, funding
         )
     if kind == "trades":
-        trades = datasets.read_trades(place, symbols)
-        # A recording covers the minute of its last trade: what ends it is the recorder, not the market.
-        spans = {s: (int(t["venue_ns"][0]), int(t["venue_ns"][-1]) + MINUTE_NS) for s, t in trades.items()}
-        window = _window(str(place), spans, start_ns, hours, history_bars * MINUTE_NS)
-        return TradeMarket(
-            trades,
-            [_fitted(symbol, table, rows, ("a",)) for symbol, rows in trades.items()],
-            start_ns=window[0],
-            end_ns=window[1],
-            seed=seed,
-            bridge=bridge,
-            clock_interval_ns=clock_interval_ns,
-        )
+        return _trades(place, symbols, start_ns, hours, history_bars, seed, bridge, clock_interval_ns, table)
     raise MarketSpecError(f"{place}: the file holds {kind}, which is no market; give bars or trades.")
+
+
+def _bars(
+    place: Path,
+    symbols: Sequence[str] | None,
+    start_ns: int | None,
+    hours: float | None,
+    history_bars: int,
+    seed: int,
+    bridge: Bridge,
+    clock_interval_ns: int,
+    table: Mapping[str, Instrument],
+    funding: Mapping[str, Rows] | None,
+) -> BarMarket:
+    from flowguardian.market.datasets import load_bars
+
+    bars, report = load_bars(place, symbols)
+    interval_ns = report.interval_ns
+    spans = {s: (int(b["open_ns"][0]), int(b["open_ns"][-1]) + interval_ns) for s, b in bars.items()}
+    start_ns, end_ns = _window(str(place), spans, start_ns, hours, history_bars * interval_ns)
+    return BarMarket(
+        bars,
+        [_fitted(s, table, b, ("open", "high", "low", "close")) for s, b in bars.items()],
+        start_ns=start_ns,
+        end_ns=end_ns,
+        seed=seed,
+        interval_ns=interval_ns,
+        bridge=bridge,
+        clock_interval_ns=clock_interval_ns,
+        funding=funding,
+    )
+
+
+def _trades(
+    place: Path,
+    symbols: Sequence[str] | None,
+    start_ns: int | None,
+    hours: float | None,
+    history_bars: int,
+    seed: int,
+    bridge: Bridge,
+    clock_interval_ns: int,
+    table: Mapping[str, Instrument],
+) -> TradeMarket:
+    from flowguardian.market.datasets import read_trades
+
+    trades = read_trades(place, symbols)
+    # A recording covers the minute of its last trade: what ends it is the recorder, not the market.
+    spans = {s: (int(t["venue_ns"][0]), int(t["venue_ns"][-1]) + MINUTE_NS) for s, t in trades.items()}
+    start_ns, end_ns = _window(str(place), spans, start_ns, hours, history_bars * MINUTE_NS)
+    return TradeMarket(
+        trades,
+        [_fitted(symbol, table, rows, ("a",)) for symbol, rows in trades.items()],
+        start_ns=start_ns,
+        end_ns=end_ns,
+        seed=seed,
+        bridge=bridge,
+        clock_interval_ns=clock_interval_ns,
+    )
 
 
 def _synthetic(
@@ -119,7 +154,8 @@ def _synthetic(
     start_ns = SYNTHETIC_START_NS if start_ns is None else start_ns
     end_ns = start_ns + _span_ns(SYNTHETIC_HOURS if hours is None else hours)
     first_ns = start_ns // MINUTE_NS * MINUTE_NS - history_bars * MINUTE_NS
-    bars = synthetic_bars(int(text), symbols, first_ns, -(-(end_ns - first_ns) // MINUTE_NS), table)
+    minutes = -(-(end_ns - first_ns) // MINUTE_NS)
+    bars = synthetic_bars(int(text), symbols, first_ns, minutes, table, history_minutes=history_bars)
     return BarMarket(
         bars,
         [instrument_for(symbol, table) for symbol in bars],

@@ -100,6 +100,7 @@ def close_bars(ts, venue, price, qty, lo, hi, clock, open_bars, s, interval, gra
             when = venue[i]
             if cur.start == 0:
                 cur.start = when // interval * interval
+                c = _deadline(clock, c, ts[i])  # what the clock said before this row closes nothing
             if when < cur.start:
                 cur.late += 1
                 i += 1
@@ -138,14 +139,29 @@ def close_bars(ts, venue, price, qty, lo, hi, clock, open_bars, s, interval, gra
 def history_bars(
     opens: npt.NDArray[np.void], open_bars: npt.NDArray[np.void], s: int, interval: int
 ) -> npt.NDArray[np.void]:
-    """HISTORY records of symbol `s` as bars that never signal; its open bar follows the last of them."""
-    bars = np.zeros(len(opens), BAR)
-    bars["open_ns"], bars["close_ts"] = opens["venue_ns"], opens["ts_ns"]
+    """HISTORY records of symbol `s` as bars that never signal; its open bar follows the last of them.
+
+    Intervals without a record are flat gap bars, as they would have been live; records of intervals that were
+    seen already are passed over.
+    """
+    start = int(open_bars["start"][s])
+    opens = opens[opens["venue_ns"] >= start] if start else opens
+    if len(opens) == 0:
+        return np.zeros(0, BAR)
+    first = start or int(opens["venue_ns"][0])
+    place = (opens["venue_ns"] - first) // interval
+    bars = np.zeros(int(place[-1]) + 1, BAR)
+    number = np.arange(len(bars))
+    before = np.searchsorted(place, number, "right") - 1
+    last = np.where(before >= 0, opens["d"][before], open_bars["last"][s])
+    bars["open_ns"], bars["gap"] = first + number * interval, 1
+    bars["close_ts"] = opens["ts_ns"][np.searchsorted(place, number)]
     for name, field in zip(("open", "high", "low", "close"), "abcd", strict=True):
-        bars[name] = opens[field]
-    bars["volume"] = np.ascontiguousarray(opens["id"]).view(np.float64)
-    bars["trades"] = opens["aux"]
-    if len(bars):
-        open_bars["start"][s] = bars["open_ns"][-1] + interval
-        open_bars["last"][s] = bars["close"][-1]
+        bars[name] = last
+        bars[name][place] = opens[field]
+    bars["volume"][place] = np.ascontiguousarray(opens["id"]).view(np.float64)
+    bars["trades"][place] = opens["aux"]
+    bars["gap"][place] = 0
+    open_bars["start"][s] = bars["open_ns"][-1] + interval
+    open_bars["last"][s] = bars["close"][-1]
     return bars

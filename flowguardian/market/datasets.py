@@ -37,6 +37,7 @@ Rows = npt.NDArray[np.void]
 OnDuplicate = Literal["error", "drop"]
 
 
+_LARGEST = 9.2e10  # what int64 holds in units of 1e-8, with a little room
 _REPAIR = "Repair the file or remove the row."
 
 
@@ -103,38 +104,43 @@ def _parts(raw: Raw, symbols: Sequence[str] | None) -> Iterator[_Part]:
 
 def _check_numbers(part: _Part, names: Sequence[str], *, zero_allowed: Sequence[str] = ()) -> None:
     for name in names:
-        values = part.column(name).astype(np.float64, copy=False)
-        part.refuse(
-            ~np.isfinite(values),
-            lambda at, n=name, v=values: f"{n} is {'missing or NaN' if np.isnan(v[at]) else v[at]}",
-            _REPAIR,
-        )
-        bad = values < 0 if name in zero_allowed else values <= 0
-        allowed = "zero or more" if name in zero_allowed else "above zero"
-        part.refuse(
-            bad,
-            lambda at, n=name, v=values, a=allowed: f"{n} is {v[at]:g}, it must be {a}",
-            _REPAIR,
-        )
-        part.refuse(
-            values > 9.2e10,
-            lambda at, n=name, v=values: f"{n} is {v[at]:g}, more than 64 bits hold in units of 1e-8",
-            "Check the column's scale.",
-        )
+        _check_number(part, name, zero_allowed=name in zero_allowed)
+
+
+def _check_number(part: _Part, name: str, *, zero_allowed: bool) -> None:
+    values = part.column(name)
+    part.refuse(
+        ~np.isfinite(values),
+        lambda at: f"{name} is {'missing or NaN' if np.isnan(values[at]) else values[at]}",
+        _REPAIR,
+    )
+    allowed = "zero or more" if zero_allowed else "above zero"
+    part.refuse(
+        values < 0 if zero_allowed else values <= 0,
+        lambda at: f"{name} is {values[at]:g}, it must be {allowed}",
+        _REPAIR,
+    )
+    part.refuse(
+        values > _LARGEST,
+        lambda at: f"{name} is {values[at]:g}, more than 64 bits hold in units of 1e-8",
+        "Check the column's scale.",
+    )
 
 
 def _check_shape(part: _Part) -> None:
     high, low = part.column("high"), part.column("low")
     part.refuse(high < low, lambda at: f"high {high[at]:g} is below low {low[at]:g}", _REPAIR)
     for name in ("open", "close"):
-        value = part.column(name)
-        part.refuse(
-            (value > high) | (value < low),
-            lambda at, n=name, v=value: (
-                f"{n} {v[at]:.9g} is outside low {low[at]:.9g} .. high {high[at]:.9g}"
-            ),
-            _REPAIR,
-        )
+        _check_between(part, name, low, high)
+
+
+def _check_between(part: _Part, name: str, low: Column, high: Column) -> None:
+    values = part.column(name)
+    part.refuse(
+        (values > high) | (values < low),
+        lambda at: f"{name} {values[at]:.9g} is outside low {low[at]:.9g} .. high {high[at]:.9g}",
+        _REPAIR,
+    )
 
 
 def _put_in_order(part: _Part, sort: bool) -> None:
@@ -327,6 +333,11 @@ def read_trades(
     return load_trades(path, symbols, start_ns, end_ns, on_duplicate=on_duplicate, sort=sort)[0]
 
 
+def _check_rate(part: _Part) -> None:
+    rates = part.column("rate")
+    part.refuse(~(np.abs(rates) < 1), lambda at: f"the funding rate is {rates[at]}", _REPAIR)
+
+
 def _load_funding(
     path: Path, symbols: Sequence[str] | None, sort: bool
 ) -> tuple[dict[str, Rows], DatasetReport]:
@@ -334,8 +345,7 @@ def _load_funding(
     found: dict[str, Rows] = {}
     reports = []
     for part in _parts(raw, symbols):
-        rates = part.column("rate")
-        part.refuse(~(np.abs(rates) < 1), lambda at, r=rates: f"the rate is {r[at]}", "Repair the file.")
+        _check_rate(part)
         _put_in_order(part, sort)
         _drop_repeats(part, part.time_ns, "error", "this time")
         table = np.zeros(len(part.rows), FUNDING)

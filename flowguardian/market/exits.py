@@ -55,6 +55,8 @@ def scan_exit(ts, price, flags, lo, hi, from_ts, before_ts, clock, last, watches
     expires = -1
     if watch.expiry_ns > 0:
         row = _first(ts, i, end, watch.expiry_ns)
+        while row < end and len(flags) > 0 and flags[row] & _BACKFILLED:
+            row += 1
         c = _first(clock, 0, len(clock), max(watch.expiry_ns, from_ts))
         if c < len(clock) and clock[c] < before_ts and (row == end or clock[c] < ts[row]):
             expires = clock[c]

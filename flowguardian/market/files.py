@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ import pyarrow.parquet as pq
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-Column = npt.NDArray[np.generic]
+Column = npt.NDArray[Any]
 
 
 class DatasetError(Exception):
@@ -90,15 +91,22 @@ def read_raw(path: Path, kind: str | None = None, names: Sequence[str] | None = 
     """The columns of a file of the given kind; `names` are the symbols of an index column, in order."""
     table = _open(path)
     kind, found = _recognise(path, table.column_names, kind)
-    table = table.select(list(found.values())).rename_columns(list(found))
     if table.num_rows == 0:
         raise DatasetError(f"{path}: the file holds no rows; record or choose another file.")
-    time_ns = _times(path, table["time"])
-    codes, symbols = _symbols(path, table, names)
-    plain = [name for name in found if name not in ("time", "symbol", "side")]
-    columns = {name: _numbers(path, name, table[name]) for name in plain}
-    if "side" in found:
-        columns["side"] = _sides(path, table["side"])
+    # Each column leaves the table when it is converted, so that two copies of one alone exist at a time.
+    left = {name: table[present] for name, present in found.items()}
+    del table
+    try:
+        time_ns = _times(path, left.pop("time"))
+        codes, symbols = _symbols(path, left.pop("symbol", None), len(time_ns), names)
+    except pa.ArrowInvalid as error:
+        reason = str(error).split("\n")[0]
+        raise DatasetError(f"{path}: a time or symbol cannot be read ({reason}); repair the file.") from error
+    columns = {}
+    for name in list(left):
+        convert = _sides if name == "side" else _numbers
+        columns[name] = convert(path, name, left.pop(name))
+    pa.default_memory_pool().release_unused()
     return Raw(path, kind, time_ns, codes, symbols, columns)
 
 
@@ -153,7 +161,8 @@ def _recognise(path: Path, present: Sequence[str], kind: str | None) -> tuple[st
 
 
 def _whole(column: pa.ChunkedArray, to: pa.DataType) -> Column:
-    return column.cast(to).combine_chunks().to_numpy(zero_copy_only=False)
+    values: Column = column.cast(to).to_numpy()
+    return values
 
 
 def _refuse_nulls(path: Path, name: str, column: pa.ChunkedArray) -> None:
@@ -187,11 +196,10 @@ def _times(path: Path, column: pa.ChunkedArray) -> Ints:
 
 
 def _symbols(
-    path: Path, table: pa.Table, names: Sequence[str] | None
+    path: Path, column: pa.ChunkedArray | None, rows: int, names: Sequence[str] | None
 ) -> tuple[npt.NDArray[np.int32], tuple[str, ...]]:
-    if "symbol" not in table.column_names:
-        return np.zeros(table.num_rows, np.int32), (_symbol_of_name(path, names),)
-    column = table["symbol"]
+    if column is None:
+        return np.zeros(rows, np.int32), (_symbol_of_name(path, names),)
     _refuse_nulls(path, "symbol", column)
     if pa.types.is_integer(column.type):
         codes = _whole(column, pa.int64())
@@ -235,10 +243,11 @@ _SELL_WORDS = ("sell", "s", "ask", "short", "-1", "0", "2")
 _BUY_WORDS = ("buy", "b", "bid", "long", "1")
 
 
-def _sides(path: Path, column: pa.ChunkedArray) -> Column:
+def _sides(path: Path, name: str, column: pa.ChunkedArray) -> Column:
     """True where the taker sold; numbers: 1 bought, 0, -1 or 2 sold."""
-    _refuse_nulls(path, "side", column)
-    coded = column.cast(pa.string()).dictionary_encode().combine_chunks()
+    _refuse_nulls(path, name, column)
+    # Encoded before it becomes text: millions of rows hold two or three different values.
+    coded = column.dictionary_encode().combine_chunks()
     words = [str(word).lower() for word in coded.dictionary.to_pylist()]
     strange = [word for word in words if word not in _SELL_WORDS + _BUY_WORDS]
     if strange:
@@ -247,7 +256,8 @@ def _sides(path: Path, column: pa.ChunkedArray) -> Column:
             f"expected one of {', '.join(_BUY_WORDS + _SELL_WORDS)}."
         )
     sold = np.array([word in _SELL_WORDS for word in words], np.bool_)
-    return sold[coded.indices.to_numpy(zero_copy_only=False)]
+    indices: npt.NDArray[np.int32] = coded.indices.to_numpy(zero_copy_only=False)
+    return sold[indices]
 
 
 def nearest(symbol: str, names: Sequence[str]) -> str:

@@ -59,11 +59,11 @@ class Scanner:
         """History records only warm kernels: bars that never signal."""
         for symbol in range(self.symbols):
             own = history[history["symbol"] == symbol]
-            if len(own):
-                bars = history_bars(own, self._open_bars, symbol, self._interval_ns)
+            bars = history_bars(own, self._open_bars, symbol, self._interval_ns)
+            if len(bars):
                 self.tails[symbol, 0] = bars["close"][-1]
+                self._grow(len(bars))
                 for strategy in self.strategies:
-                    self._grow(len(bars))
                     strategy.scan(bars, len(bars), strategy.states[symbol], strategy.params, self._signals)
 
     def restart(self, symbol: int) -> None:

@@ -39,7 +39,7 @@ def draw(key: np.uint64, counter: int) -> np.uint64:
 @njit(cache=True, nogil=True)
 def below(word: np.uint64, limit: int) -> int:
     """A draw as an integer in [0, limit); limit must be positive."""
-    return np.int64((word >> _S1) % np.uint64(limit))
+    return np.int64((word >> _S1) % np.uint64(limit))  # type: ignore[return-value]  # an int when compiled
 
 
 def stream_seed(seed: int, name: str) -> np.uint64:

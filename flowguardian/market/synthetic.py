@@ -6,9 +6,9 @@ float64 of an exact number of steps. Returns and volatilities are ratios in unit
 The model. A regime (calm, trending, volatile) lasts 20 to 120 minutes for the whole market; an hour
 of the day makes nights quiet; a heat that large moves raise and minutes cool clusters volatility. Each
 minute all symbols share one shock and each adds its own of equal weight; now and then a symbol jumps.
-Once, in the middle three fifths of the market, everything falls or rises by several per cent within three
-minutes and gives most of it back. Volume grows with the size of the move. A weak pull keeps prices near
-their start over weeks.
+Once, in the middle three fifths of what follows the history, everything falls or rises by several per
+cent within three minutes and gives most of it back. Volume grows with the size of the move. A weak pull
+keeps prices near their start over weeks.
 """
 
 from __future__ import annotations
@@ -67,16 +67,18 @@ class Character(NamedTuple):
 def _bell(word: np.uint64) -> int:
     """A bell-shaped draw around 0 with standard deviation _NORMAL."""
     mask = np.uint64(0xFFFF)
-    total = np.int64(word & mask) + np.int64((word >> np.uint64(16)) & mask)
-    total += np.int64((word >> np.uint64(32)) & mask) + np.int64((word >> np.uint64(48)) & mask)
-    return total - 131_070
+    total = np.int64(0)
+    for shift in range(0, 64, 16):
+        total += np.int64((word >> np.uint64(shift)) & mask)
+    return total - np.int64(131_070)  # type: ignore[return-value]  # an int when compiled
 
 
 @njit(cache=True, nogil=True)
-def _flash(seed: np.uint64, minutes: int, push: Ints) -> None:
+def _flash(seed: np.uint64, first: int, push: Ints) -> None:
     """Writes the flash move into `push`: three minutes out, then a slow return of two thirds."""
     key = key_of(seed, 0)
-    at = minutes // 5 + below(draw(key, _FLASH), max(1, minutes * 3 // 5))
+    minutes = len(push)
+    at = first + (minutes - first) // 5 + below(draw(key, _FLASH), max(1, (minutes - first) * 3 // 5))
     size = 2_500_000 + below(draw(key, _FLASH + 100), 2_000_000)
     sign = -1 if below(draw(key, _FLASH + 200), 3) > 0 else 1
     for i in range(3):
@@ -110,7 +112,6 @@ def _climate(
         heat += (1_000 - heat) // 12
         if abs(common[m]) > 2 * _NORMAL:
             heat = min(2_200, heat + 500)
-    _flash(seed, len(common), push)
 
 
 @njit(cache=True, nogil=True)
@@ -128,7 +129,8 @@ def _move(key: np.uint64, common: int, scale: int, push: int, who: Character, pr
         jump = (4 + below(draw(key, _JUMP + 100), 5)) * who.sigma
         move += jump if below(draw(key, _JUMP + 200), 2) == 0 else -jump
     pull = (who.start - price) // (who.start // 10_000 + 1)
-    return min(max(move + pull // 2, -10_000_000), 10_000_000)
+    move = max(move + pull // 2, -10_000_000)
+    return min(move, 10_000_000)
 
 
 @njit(cache=True, nogil=True)
@@ -194,8 +196,12 @@ def synthetic_bars(
     start_ns: int,
     minutes: int,
     table: Mapping[str, Instrument] = INSTRUMENTS,
+    *,
+    history_minutes: int = 0,
 ) -> dict[str, Rows]:
     """One-minute BAR records per symbol; a symbol's bars do not depend on the other symbols.
+
+    The flash move falls after the first `history_minutes`.
 
     Raises UnknownInstrument, and ValueError when `start_ns` is not the start of a minute.
     """
@@ -204,7 +210,9 @@ def synthetic_bars(
             f"a synthetic market starts on a whole minute and lasts >= 0 minutes, not {start_ns}, {minutes}"
         )
     common, scale, push = (np.zeros(minutes, np.int64) for _ in range(3))
-    _climate(stream_seed(seed, "market"), start_ns, _HOUR_PER_MILLE, _REGIME_PER_MILLE, common, scale, push)
+    everyone = stream_seed(seed, "market")
+    _climate(everyone, start_ns, _HOUR_PER_MILLE, _REGIME_PER_MILLE, common, scale, push)
+    _flash(everyone, min(history_minutes, minutes), push)
     made: dict[str, Rows] = {}
     for symbol in symbols:
         who = _character(symbol, instrument_for(symbol, table))

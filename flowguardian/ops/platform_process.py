@@ -66,11 +66,11 @@ def start_child(
     )
 
 
-def die_with_parent(on_orphaned: Callable[[str], None]) -> threading.Thread:
+def die_with_parent(on_orphaned: Callable[[str], None] | None = None) -> threading.Thread:
     """For a child: end this process when its parent ends, whatever the main thread does.
 
-    Portable part: a daemon thread sees end of file on stdin, calls `on_orphaned` with the reason and exits
-    with ORPHANED_EXIT. On Linux the kernel also kills the child at once, which reaches a hung or stopped one.
+    Portable part: a daemon thread sees end of file on stdin, calls `on_orphaned` with the reason (default:
+    writes it to stderr) and exits with ORPHANED_EXIT. On Linux the kernel also kills the child at once, which reaches a hung or stopped one.
     """
     parent = os.environ.get(PARENT_PID)
     _kill_at_parent_death()
@@ -78,7 +78,7 @@ def die_with_parent(on_orphaned: Callable[[str], None]) -> threading.Thread:
         _leave("the parent process ended before the child was ready", on_orphaned)
 
     def watch() -> None:
-        # The raw descriptor, not sys.stdin: a thread inside sys.stdin would hold its lock at interpreter exit.
+        # Not sys.stdin but the raw descriptor: a thread inside sys.stdin holds its lock at interpreter exit.
         with contextlib.suppress(OSError):
             while os.read(0, 4096):
                 pass
@@ -89,9 +89,12 @@ def die_with_parent(on_orphaned: Callable[[str], None]) -> threading.Thread:
     return thread
 
 
-def _leave(reason: str, on_orphaned: Callable[[str], None]) -> None:
+def _leave(reason: str, on_orphaned: Callable[[str], None] | None) -> None:
     try:
-        on_orphaned(reason)
+        if on_orphaned is not None:
+            on_orphaned(reason)
+        else:
+            os.write(2, f"ended: {reason}\n".encode())
     finally:
         os._exit(ORPHANED_EXIT)
 
@@ -156,10 +159,12 @@ if sys.platform == "win32":
 
     def _session_members(pid: int, start_time: float) -> list[psutil.Process]:
         """Children of a dead Windows process are found by their recorded parent."""
-        found = []
+        found: list[psutil.Process] = []
+        if psutil.pid_exists(pid):
+            return found
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                if process.ppid() == pid and process.create_time() >= start_time and not psutil.pid_exists(pid):
+                if process.ppid() == pid and process.create_time() >= start_time:
                     found.append(process)
         return found
 

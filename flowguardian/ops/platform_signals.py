@@ -14,7 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-GRACEFUL_SIGNAL: int = signal.CTRL_BREAK_EVENT if sys.platform == "win32" else signal.SIGTERM
+if sys.platform == "win32":
+    GRACEFUL_SIGNAL: int = signal.CTRL_BREAK_EVENT
+else:
+    GRACEFUL_SIGNAL: int = signal.SIGTERM
 """What asks another process to end in order."""
 
 INTERRUPTED_EXIT = 130
@@ -24,6 +27,9 @@ def stop_signals() -> tuple[signal.Signals, ...]:
     """The signals that mean stop on this system."""
     if sys.platform == "win32":
         return (signal.SIGINT, signal.SIGTERM, signal.SIGBREAK)
+    # A shell that said `nohup` wants the run to outlive its terminal.
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        return (signal.SIGINT, signal.SIGTERM)
     return (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

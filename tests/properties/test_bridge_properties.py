@@ -17,7 +17,10 @@ TICKS = st.integers(1, 10**6)
 
 @st.composite
 def bars_strategy(draw, most=4):
-    tick, step = draw(st.sampled_from([1, 10, 1_000_000, 10_000_000])), draw(st.sampled_from([1_000, 10**5, 10**8]))
+    tick, step = (
+        draw(st.sampled_from([1, 10, 1_000_000, 10_000_000])),
+        draw(st.sampled_from([1_000, 10**5, 10**8])),
+    )
     bars = np.zeros(draw(st.integers(1, most)), BAR)
     for i in range(len(bars)):
         low = draw(TICKS)

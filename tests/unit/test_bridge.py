@@ -108,7 +108,11 @@ def test_a_rate_above_the_limit_is_refused():
 
 def test_the_path_of_a_bar_is_open_low_high_close_when_it_rose_else_open_high_low_close():
     bars = np.concatenate(
-        [bar(10, 13, 9, 12, 1.00000003), bar(12, 13, 8, 9, 2, START + MINUTE_NS), bar(9, 9, 9, 9, 0, START + 120 * 10**9)]
+        [
+            bar(10, 13, 9, 12, 1.00000003),
+            bar(12, 13, 8, 9, 2, START + MINUTE_NS),
+            bar(9, 9, 9, 9, 0, START + 120 * 10**9),
+        ]
     )
     rows = path_rows(bars, 2)
     assert (rows["a"] // 10**8).tolist() == [10, 9, 13, 12, 12, 13, 8, 9]

@@ -139,7 +139,9 @@ def test_duplicate_rows_are_refused_or_dropped_and_counted(bars_file):
     path = bars_file(reorder([*range(20), 6]))
     with pytest.raises(DatasetError, match="out of order"):
         read_bars(path)
-    with pytest.raises(DatasetError, match=r"BTCUSDT, row 20, 2025-05-21T14:03:00Z: this time .* second time"):
+    with pytest.raises(
+        DatasetError, match=r"BTCUSDT, row 20, 2025-05-21T14:03:00Z: this time .* second time"
+    ):
         read_bars(path, sort=True)
     bars, report = load_bars(path, sort=True, on_duplicate="drop")
     assert bars["BTCUSDT"].tobytes() == read_bars(bars_file())["BTCUSDT"].tobytes()
@@ -177,7 +179,9 @@ def test_an_unknown_symbol_names_the_nearest_and_what_there_is(bars_file):
 
 
 def test_an_empty_window_says_what_the_file_covers(bars_file):
-    with pytest.raises(DatasetError, match="no rows in the window .*cover 2025-05-21T14:00:00Z .. 2025-05-21T14:09"):
+    with pytest.raises(
+        DatasetError, match="no rows in the window .*cover 2025-05-21T14:00:00Z .. 2025-05-21T14:09"
+    ):
         read_bars(bars_file(), None, START + 60 * MINUTE_NS)
 
 

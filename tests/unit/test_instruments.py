@@ -6,7 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flowguardian.market.instruments import INSTRUMENTS, UnknownInstrument, fit_to_grid, instrument_for, to_units
+from flowguardian.market.instruments import (
+    INSTRUMENTS,
+    UnknownInstrument,
+    fit_to_grid,
+    instrument_for,
+    to_units,
+)
 from flowguardian.market.records import UNITS
 
 DATA = Path(
@@ -53,7 +59,7 @@ def test_an_unknown_symbol_names_the_nearest_known_one():
 def test_every_instrument_can_be_ordered():
     for symbol, item in INSTRUMENTS.items():
         assert item.symbol == symbol
-        assert 0 < item.tick_size and 0 < item.step_size <= item.min_qty < item.max_qty
+        assert item.tick_size > 0 and 0 < item.step_size <= item.min_qty < item.max_qty
         assert item.min_qty % item.step_size == 0 and item.min_notional > 0
 
 

@@ -1,0 +1,104 @@
+"""Puts a run together: the only file that knows the mode.
+
+Rule: everything inside is given its parts here; nothing downstream asks where the market comes from or
+whether an order is real.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flowguardian.brokers.paper import PaperBroker
+from flowguardian.execution.engine import Engine
+from flowguardian.execution.limits import Limits
+from flowguardian.execution.loop import MarketLoop, Recorder
+from flowguardian.execution.portfolio_manager import PortfolioManager
+from flowguardian.execution.timers import Timers
+from flowguardian.feeds.recorded import Market, open_market
+from flowguardian.market.records import MINUTE_NS, SECOND_NS, UNITS
+from flowguardian.market.scanner import Running, Scanner
+from flowguardian.ops.limits import limits_of, shadow_rows, shadowed_limits
+from flowguardian.ops.strategy_cache import load, scan_of
+
+if TYPE_CHECKING:
+    from flowguardian.ops.settings import Settings
+
+DECIDING = ("execution", "guards", "strategies")
+"""Folders whose source decides trades; their hash stands in row 1 and in the report."""
+
+MakePortfolio = Callable[[Limits], PortfolioManager]
+
+
+def code_hash() -> str:
+    """sha256 over the deciding folders: file names and contents, line ends as LF."""
+    package = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256()
+    for folder in DECIDING:
+        for path in sorted((package / folder).rglob("*.py")):
+            text = path.read_bytes().replace(b"\r\n", b"\n")
+            digest.update(f"{path.relative_to(package).as_posix()}\n{len(text)}\n".encode() + text)
+    return digest.hexdigest()
+
+
+def open_feed(settings: Settings, spec: str, *, start_ns: int | None, hours: float, seed: int) -> Market:
+    """The recorded or synthetic market a run reads; raises MarketSpecError or DatasetError."""
+    market = settings.market
+    return open_market(
+        spec,
+        settings.universe.symbols,
+        start_ns,
+        hours,
+        market.history_bars,
+        seed,
+        market.prints_per_minute,
+        market.tops_per_minute,
+        spread=round(market.spread_bps * 10_000),
+        top_share=round(market.top_share * UNITS),
+        path=market.expand == "path",
+        clock_interval_ns=market.clock_interval_seconds * SECOND_NS,
+    )
+
+
+def assemble(
+    settings: Settings,
+    recorder: Recorder,
+    *,
+    seed: int,
+    planned_ns: int,
+    portfolio: MakePortfolio = PortfolioManager,
+) -> MarketLoop:
+    """A fresh loop with its engine, ready for the first fact."""
+    limits = limits_of(settings)
+    symbols = settings.universe.symbols
+    bar_ns = settings.bar_seconds * SECOND_NS
+    engine = Engine(limits, shadow_rows(shadowed_limits(settings), 0), portfolio(limits))
+    scanner = Scanner(
+        len(symbols),
+        [_running(name, settings, len(symbols)) for name in settings.active],
+        interval_ns=bar_ns,
+        grace_ns=round(settings.market.close_grace_seconds * SECOND_NS),
+    )
+    return MarketLoop(
+        symbols=symbols,
+        engine=engine,
+        broker=PaperBroker(limits.costs, seed, engine.instruments),
+        scanner=scanner,
+        recorder=recorder,
+        timers=Timers(settings.run.checkpoint_interval_minutes * MINUTE_NS, planned_ns),
+        bar_ns=bar_ns,
+        equity_interval_ns=round(settings.market.equity_interval_seconds * SECOND_NS),
+    )
+
+
+def _running(name: str, settings: Settings, symbols: int) -> Running:
+    strategy = load(name)
+    return Running(
+        name,
+        scan_of(strategy),
+        strategy.params_from(settings.strategies[name].params),
+        [strategy.new_state() for _ in range(symbols)],
+        dict(strategy.patterns),
+    )

@@ -1,0 +1,179 @@
+"""The engine child of a run: feed, loop, journal, in one thread; started, watched and restarted by the supervisor.
+
+Rule: start and resume are one path. It says on stdout, one JSON object per line, that it lives and why it ends.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from flowguardian import __version__
+from flowguardian.execution import events as ev
+from flowguardian.execution.loop import MarketLoop
+from flowguardian.execution.portfolio_manager import PortfolioManager
+from flowguardian.execution.replay import ComparingRecorder, exogenous, replay
+from flowguardian.feeds.recorded import Market, stamp
+from flowguardian.journal.journal import JOURNAL, TAPE, Recorder, read_rows
+from flowguardian.market.tape import read_tape, segment_paths
+from flowguardian.ops.assembly import MakePortfolio, assemble, code_hash, open_feed
+from flowguardian.ops.commands import CommandInbox
+from flowguardian.ops.heartbeat import Heartbeat, announce
+from flowguardian.ops.loading import settings_from
+from flowguardian.ops.log import configure_logging
+from flowguardian.ops.manifest import Manifest, read_manifest
+from flowguardian.ops.platform_lock import FileLock
+from flowguardian.ops.platform_process import die_with_parent
+
+SLICE_NS = 60_000_000_000
+"""Market time per turn when running as fast as it will go."""
+PACED_SLICE_NS = 250_000_000
+"""Market time per turn at 1×, grown with the speed."""
+HOUR_NS = 3_600_000_000_000
+
+
+class EngineProcess:
+    """One lifetime of the engine of a run."""
+
+    def __init__(self, run_dir: Path, portfolio: MakePortfolio = PortfolioManager) -> None:
+        self._manifest = read_manifest(run_dir)
+        self._settings = settings_from(msgspec.json.decode(self._manifest.config))
+        self._run_dir = run_dir
+        self._portfolio = portfolio
+        self._market = self._open_market(self._manifest)
+        self._inbox = CommandInbox(run_dir)
+        self._recorder = Recorder(run_dir)
+        self._segment = 1
+        self.loop = self._resume_or_start()
+        self._heartbeat = Heartbeat(run_dir, self.loop, self._settings.active)
+
+    def _open_market(self, manifest: Manifest) -> Market:
+        hours = manifest.planned_ns / HOUR_NS
+        return open_feed(
+            self._settings, manifest.market, start_ns=manifest.start_ns, hours=hours, seed=manifest.seed
+        )
+
+    # ---- start is a resume with nothing to read
+
+    def _resume_or_start(self) -> MarketLoop:
+        pairs = list(read_rows(self._run_dir / JOURNAL))
+        comparing = ComparingRecorder((record for record, _ in pairs), self._recorder)
+        loop = assemble(
+            self._settings,
+            comparing,
+            seed=self._manifest.seed,
+            planned_ns=self._manifest.planned_ns,
+            portfolio=self._portfolio,
+        )
+        blocks = read_tape(self._run_dir / TAPE) if segment_paths(self._run_dir / TAPE) else iter(())
+        facts = exogenous(row for _, row in pairs)
+        self._segment += sum(isinstance(fact, ev.SegmentStarted) for fact in facts)
+        replay(loop, (block for block in blocks if len(block)), facts)
+        comparing.finish()
+        loop.record_to(self._recorder)
+        return loop
+
+    def prepare(self) -> None:
+        """Bring a new, resumed or half-started run to live."""
+        loop, market, manifest = self.loop, self._market, self._manifest
+        history = market.history(market.start_ns, self._settings.market.history_bars)
+        before_ns = market.start_ns - len(history) - 2
+        loop.now_ns = max(loop.now_ns, before_ns)
+        if self._recorder.journal.seq == 0:
+            loop.fact(self._run_started(manifest, loop.now_ns))
+        if not loop.engine.instruments:
+            loop.fact(ev.InstrumentsSet(loop.now_ns, tuple(market.instruments)))
+        reason = "first" if self._segment == 1 else "resume"
+        loop.fact(ev.SegmentStarted(loop.now_ns, self._segment, reason))
+        if not loop.engine.live:
+            if loop.now_ns == before_ns and len(history):
+                loop.turn(stamp(history, before_ns))
+            loop.fact(ev.WentLive(loop.now_ns))
+
+    def _run_started(self, manifest: Manifest, ts_ns: int) -> ev.RunStarted:
+        return ev.RunStarted(
+            ts_ns=ts_ns,
+            run_id=manifest.run_id,
+            kind=manifest.kind,
+            mode="paper",
+            feed=self._market.feed_kind,
+            config=manifest.config,
+            config_hash=manifest.config_hash,
+            trading_hash=manifest.trading_hash,
+            code_hash=code_hash(),
+            version=__version__,
+            seed=manifest.seed,
+            symbols=self._settings.universe.symbols,
+            start_equity=self.loop.engine.limits.start_equity,
+            planned_ns=manifest.planned_ns,
+        )
+
+    # ---- the loop
+
+    def run(self) -> str:
+        """Release the market slice by slice until the planned end or a stop; returns the reason."""
+        market, loop, speed = self._market, self.loop, self._manifest.speed
+        slice_ns = SLICE_NS if speed == 0 else max(PACED_SLICE_NS, int(PACED_SLICE_NS * speed))
+        from_ns = max(market.start_ns, loop.now_ns + 1)
+        began_ns, began = from_ns, time.monotonic()
+        announce("ready", market_ns=loop.now_ns, segment=self._segment)
+        reason = "completed"
+        while not loop.finished and from_ns <= market.end_ns:
+            if not self._obey():
+                reason = "stopped"
+                break
+            to_ns = min(from_ns + slice_ns, market.end_ns + 1)
+            if speed:
+                self._wait_until(began + (to_ns - began_ns) / 1e9 / speed)
+            turn_began = time.perf_counter()
+            rows = market.rows(from_ns, to_ns)
+            if len(rows):
+                loop.turn(stamp(rows, loop.now_ns))
+            self._heartbeat.beat(time.perf_counter() - turn_began)
+            from_ns = to_ns
+        loop.fact(ev.SegmentEnded(loop.now_ns, self._segment, reason))
+        self._heartbeat.beat(0.0, force=True)
+        return reason
+
+    def _wait_until(self, moment: float) -> None:
+        while (left := moment - time.monotonic()) > 0:
+            self._heartbeat.beat(0.0)
+            time.sleep(min(left, 0.25))
+
+    def _obey(self) -> bool:
+        """Turn waiting commands into facts; False when one of them was `stop`."""
+        going = True
+        for asked in self._inbox.pending():
+            self.loop.fact(ev.CommandReceived(self.loop.now_ns, asked.id, asked.command, asked.by))
+            self._inbox.acknowledge(asked.id, self.loop.now_ns)
+            going = going and asked.command is not ev.Command.STOP
+        return going
+
+    def close(self) -> None:
+        """Everything durable, nothing open."""
+        self._recorder.close()
+        self._inbox.close()
+
+
+def main(run_dir: Path, portfolio: MakePortfolio = PortfolioManager) -> int:
+    """Run one lifetime; returns the exit code the supervisor expects."""
+    die_with_parent()
+    manifest = read_manifest(run_dir)
+    configure_logging("engine", run_dir / "logs", run_id=manifest.run_id)
+    log = structlog.get_logger("engine")
+    with FileLock(run_dir / "engine.lock"):
+        process = EngineProcess(run_dir, portfolio)
+        process.prepare()
+        log.info("engine is live", segment=process.loop.now_ns)
+        reason = process.run()
+        process.close()
+    announce("finished", reason=reason)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

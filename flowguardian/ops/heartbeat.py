@@ -1,0 +1,66 @@
+"""What the engine child says about itself on stdout: one JSON object per line, at least once a second.
+
+Rule: it comes from the loop itself, so a hung loop is a silent one.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from flowguardian.execution import events as ev
+from flowguardian.execution.loop import MarketLoop
+
+INTERVAL_SECONDS = 1.0
+LAGS_KEPT = 4096
+
+
+def announce(event: str, **fields: object) -> None:
+    """Write one line for the supervisor."""
+    sys.stdout.write(msgspec.json.encode({"event": event, **fields}).decode() + "\n")
+    sys.stdout.flush()
+
+
+class Heartbeat:
+    """Sums up the loop once a second."""
+
+    def __init__(self, run_dir: Path, loop: MarketLoop, strategies: Iterable[str]) -> None:
+        self._run_dir = run_dir
+        self._loop = loop
+        self._strategies = tuple(strategies)
+        self._last = 0.0
+        self._lags: deque[float] = deque(maxlen=LAGS_KEPT)
+
+    def beat(self, lag_seconds: float, *, force: bool = False) -> None:
+        """Note how long the last turn took; speak when a second has passed."""
+        if lag_seconds:
+            self._lags.append(lag_seconds * 1e3)
+        now = time.monotonic()
+        if not force and now - self._last < INTERVAL_SECONDS:
+            return
+        self._last = now
+        loop = self._loop
+        score, portfolio = loop.engine.score, loop.engine.portfolio
+        lines = [portfolio.budget_line(strategy) for strategy in self._strategies]
+        lags = sorted(self._lags) or [0.0]
+        announce(
+            "heartbeat",
+            market_ns=loop.now_ns,
+            run_ns=max(0, loop.now_ns - loop.live_ns) if loop.live_ns else 0,
+            equity=loop.equity(),
+            budget_used=sum(line.used for line in lines),
+            budget_allocated=sum(line.allocated for line in lines),
+            entries=score.entries,
+            budget_caps=score.budget_caps,
+            budget_blocks=score.refused[ev.Reason.PORTFOLIO_BUDGET],
+            open_positions=len(portfolio.positions),
+            next_checkpoint=loop.next_checkpoint(),
+            why=score.why(),
+            lag_p50_ms=lags[len(lags) // 2],
+            lag_p99_ms=lags[int(len(lags) * 0.99)],
+        )
