@@ -80,7 +80,7 @@ def close_bars(ts, venue, price, qty, lo, hi, clock, open_bars, s, interval, gra
     """Build bars of symbol `s` from rows [lo, hi) and the chunk's clock; returns how many closed.
 
     `open_bars` are the carried OPEN_BAR records, `out` BAR records with enough room (`room_for`). Returns -1
-    when the room did not suffice: a venue time lies beyond the chunk.
+    when a venue time lies more than an interval ahead of the row's own stamp.
     """
     cur = open_bars[s]
     k = 0
@@ -98,6 +98,8 @@ def close_bars(ts, venue, price, qty, lo, hi, clock, open_bars, s, interval, gra
             k += 1
         else:
             when = venue[i]
+            if when > ts[i] + interval:
+                return -1
             if cur.start == 0:
                 cur.start = when // interval * interval
                 c = _deadline(clock, c, ts[i])  # what the clock said before this row closes nothing

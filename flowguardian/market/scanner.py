@@ -106,7 +106,7 @@ class Scanner:
             self._bars,
         )
         if count < 0:
-            raise MarketError(f"symbol {symbol}: a trade's venue time lies beyond the chunk it came in")
+            raise MarketError(f"symbol {symbol}: a trade's venue time lies more than a bar ahead of its stamp")
         return int(count)
 
     def _grow(self, room: int) -> None:

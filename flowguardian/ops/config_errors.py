@@ -6,7 +6,6 @@ Rule: every problem names its place, its key, what was expected and what was fou
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 

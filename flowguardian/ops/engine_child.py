@@ -15,7 +15,7 @@ from typing import IO
 
 import msgspec
 
-from flowguardian.ops.platform_process import kill_tree, start_child, start_time_of
+from flowguardian.ops.platform_process import kill_family, kill_tree, start_child, start_time_of
 
 QUEUED_LINES = 4096
 LINE_BYTES = 1 << 16
@@ -142,7 +142,7 @@ class EngineChild:
 
     def kill(self) -> int:
         """Kill it with everything it started; returns its exit code."""
-        kill_tree(self.pid, self.start_time)
+        kill_family(self.pid, self.start_time)
         self._process.kill()
         return self._process.wait()
 

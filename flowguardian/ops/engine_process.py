@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -22,7 +23,7 @@ from flowguardian.journal.journal import JOURNAL, TAPE, Recorder, read_rows
 from flowguardian.market.tape import read_tape, segment_paths
 from flowguardian.ops.assembly import MakePortfolio, assemble, code_hash, open_feed
 from flowguardian.ops.commands import CommandInbox
-from flowguardian.ops.heartbeat import Heartbeat, announce
+from flowguardian.ops.heartbeat import Heartbeat, announce, told
 from flowguardian.ops.loading import settings_from
 from flowguardian.ops.log import configure_logging
 from flowguardian.ops.manifest import Manifest, read_manifest
@@ -36,6 +37,17 @@ PACED_SLICE_NS = 250_000_000
 HOUR_NS = 3_600_000_000_000
 
 
+class AnnouncingRecorder(Recorder):
+    """Says on stdout when a checkpoint is durable."""
+
+    def commit(self, rows: Sequence[ev.Row], *, durable: bool) -> None:
+        """Write the batch, then tell about the checkpoint in it."""
+        super().commit(rows, durable=durable)
+        for row in rows:
+            if isinstance(row, ev.CheckpointTaken):
+                announce("checkpoint", name=row.name, market_ns=row.ts_ns, run_ns=row.run_ns, line=told(row))
+
+
 class EngineProcess:
     """One lifetime of the engine of a run."""
 
@@ -46,7 +58,7 @@ class EngineProcess:
         self._portfolio = portfolio
         self._market = self._open_market(self._manifest)
         self._inbox = CommandInbox(run_dir)
-        self._recorder = Recorder(run_dir)
+        self._recorder = AnnouncingRecorder(run_dir)
         self._segment = 1
         self.loop = self._resume_or_start()
         self._heartbeat = Heartbeat(run_dir, self.loop, self._settings.active)

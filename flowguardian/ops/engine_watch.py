@@ -32,6 +32,7 @@ STDERR_FILE = "engine-stderr.log"
 STDERR_BYTES = 50 * 1024 * 1024
 """Kept stderr of a run; more is counted as an incident and left out."""
 SOURCE = "engine"
+AT_ONCE = "ended at once, as asked by a second interrupt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class EngineWatch:
         self._stderr_path = log_dir / STDERR_FILE
         self._last_stderr = ""
         self._stderr_full = False
-        self._tracebacks = TracebackFinder(lambda what, text: incidents.add(Severity.ERROR, SOURCE, what, text))
+        self._tracebacks = TracebackFinder(self._traceback)
         self.heard_ns = now_ns
         self.ready = False
         self.finished = ""
@@ -85,6 +86,9 @@ class EngineWatch:
         if events:
             self.heard_ns = now_ns
         return events
+
+    def _traceback(self, what: str, text: str) -> None:
+        self._incidents.add(Severity.ERROR, SOURCE, what, text)
 
     def _event(self, line: str) -> EngineEvent | None:
         try:
@@ -132,8 +136,10 @@ class EngineWatch:
         except OSError as error:
             self._incidents.add(Severity.WARNING, SOURCE, "stderr could not be kept", str(error))
 
-    def overdue(self, now_ns: int, stop_asked_ns: int | None) -> str:
+    def overdue(self, now_ns: int, stop_asked_ns: int | None, *, at_once: bool = False) -> str:
         """Why the child has to be killed now, "" while it is in order."""
+        if at_once:
+            return AT_ONCE
         silent = (now_ns - self.heard_ns) / SECOND_NS
         broken = self.child.broken_drain()
         if broken:
@@ -153,8 +159,8 @@ class EngineWatch:
         """Judge an end; call after `read` has taken the last lines."""
         self._tracebacks.flush()
         if killed_because:
-            hung = killed_because.startswith("hung")
-            return End(code, killed_because, True, "hung" if hung else "interrupted")
+            segment_reason = "hung" if killed_because.startswith("hung") else "interrupted"
+            return End(code, killed_because, killed_because != AT_ONCE, segment_reason)
         if self.finished and code == EXIT_FINISHED:
             in_order = "finished" if self.finished == "completed" else "stopped"
             return End(code, self.finished, False, "interrupted" if stop_asked else in_order)

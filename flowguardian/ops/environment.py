@@ -70,8 +70,7 @@ def _unquoted(value: str) -> str:
 
 def _malformed(text: str) -> list[str]:
     """What follows a `${` that no name and brace follow: nothing could ever be set for it."""
-    rest = NAME.sub("", text)
-    return [rest[rest.index("${") + 2 :].rstrip("}")] if "${" in rest else []
+    return [part.split("}", 1)[0] for part in NAME.sub("", text).split("${")[1:]]
 
 
 def fill(data: Any, values: Mapping[str, str]) -> Filled:

@@ -15,6 +15,7 @@ import msgspec
 
 from flowguardian.execution import events as ev
 from flowguardian.execution.loop import MarketLoop
+from flowguardian.execution.money import decimal
 
 INTERVAL_SECONDS = 1.0
 LAGS_KEPT = 4096
@@ -24,6 +25,21 @@ def announce(event: str, **fields: object) -> None:
     """Write one line for the supervisor."""
     sys.stdout.write(msgspec.json.encode({"event": event, **fields}).decode() + "\n")
     sys.stdout.flush()
+
+
+def told(row: ev.CheckpointTaken) -> str:
+    """A checkpoint in one line, for people."""
+    return (
+        f"equity {decimal(row.equity):,.2f} USDT, Entry SUCCESS {row.entries}, Budget Cap Applied {row.budget_caps}, "
+        f"Portfolio Budget BLOCK {row.budget_blocks}, open {row.open_positions}, {health(row)}"
+    )
+
+
+def health(row: ev.CheckpointTaken) -> str:
+    """normal, caution (entries are held back) or danger (the ledger is off)."""
+    if row.ledger_difference:
+        return "danger"
+    return "normal" if row.trading_state is ev.TradingState.ACTIVE else "caution"
 
 
 class Heartbeat:

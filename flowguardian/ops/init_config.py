@@ -22,7 +22,7 @@ from flowguardian.ops.strategy_settings import HOLD, strategy_of
 SCHEMA_NAME = "flowguardian.schema.json"
 _WIDTH = 100
 
-_HEAD = """# FlowGuardian configuration. Every key stands here with its default; a key that is left out has it too.
+_HEAD = """# FlowGuardian configuration. Every key stands here with its default; what is left out has it too.
 # `flowguardian config show --config THIS_FILE` prints the effective values and where each came from.
 # ${NAME} takes a value from the environment, or from a file .env beside this one.
 """
@@ -40,7 +40,9 @@ def write_config(path: Path, *, force: bool = False) -> tuple[Path, Path]:
     """Write the file and, beside it, its schema; raises ConfigError when one of them cannot be written."""
     schema = path.parent / SCHEMA_NAME
     if path.exists() and not force:
-        raise ConfigError(Problem(str(path), "", "this file exists: choose another name, or replace it with --force"))
+        raise ConfigError(
+            Problem(str(path), "", "this file exists: choose another name, or replace it with --force")
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(config_text(), encoding="utf-8", newline="\n")

@@ -9,7 +9,14 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from flowguardian.execution.events import LimitShadowed, Reason
-from flowguardian.execution.limits import BudgetLimits, Costs, GuardLimits, Limits, SizingLimits, StrategyLimits
+from flowguardian.execution.limits import (
+    BudgetLimits,
+    Costs,
+    GuardLimits,
+    Limits,
+    SizingLimits,
+    StrategyLimits,
+)
 from flowguardian.execution.money import decimal, units
 from flowguardian.ops.settings import Settings
 
@@ -137,7 +144,9 @@ def _strategies(settings: Settings) -> dict[str, StrategyLimits]:
     found = {}
     for name, block in settings.active.items():
         if block.max_hold_minutes is None:
-            raise ValueError(f"strategies.{name}.max_hold_minutes is open: load the settings with ops.loading.load")
+            raise ValueError(
+                f"strategies.{name}.max_hold_minutes is open: load the settings with ops.loading.load"
+            )
         found[name] = StrategyLimits(
             name=name,
             max_hold_ns=block.max_hold_minutes * 60 * NS,
@@ -205,15 +214,24 @@ def _symbol(settings: Settings) -> _Bound:
     return _Bound("risk.max_exposure_per_symbol", share * settings.account.equity)
 
 
-def _notional(settings: Settings) -> _Bound:
-    return _Bound("position_sizing.max_position_notional", settings.position_sizing.max_position_notional)
+def _notional(settings: Settings, entries: int = 1) -> _Bound:
+    """What that many entries may be worth."""
+    most = settings.position_sizing.max_position_notional
+    return _Bound("position_sizing.max_position_notional", most * entries)
+
+
+def _entries(settings: Settings) -> int:
+    """How many entries can make one position."""
+    return 1 + max(block.max_adds for block in settings.active.values())
 
 
 def _budgets(settings: Settings) -> list[_Bound]:
     named = settings.portfolio.budget.strategy_allocation
     return [
         _Bound(
-            f"portfolio.budget.strategy_allocation.{name}" if name in named else "portfolio.budget.default_allocation",
+            f"portfolio.budget.strategy_allocation.{name}"
+            if name in named
+            else "portfolio.budget.default_allocation",
             settings.allocation(name) * settings.account.equity,
         )
         for name in settings.active
@@ -224,14 +242,18 @@ def _position_shadows(settings: Settings) -> list[Shadow]:
     """One position may be as large as the tightest of these; a wider one never matters."""
     total, looser = _total(settings)
     widest_budget = max(_budgets(settings), key=lambda bound: bound.value)
-    rooms = [widest_budget, total, _notional(settings), _symbol(settings)]
-    found = [_shadow(limit, rooms) for limit in (_symbol(settings), _notional(settings))]
-    return [shadow for shadow in (*found, _shadow(looser, [total])) if shadow is not None]
+    symbol, notional = _symbol(settings), _notional(settings)
+    found = (
+        _shadow(symbol, [widest_budget, total, _notional(settings, _entries(settings))]),
+        _shadow(notional, [widest_budget, total, symbol]),
+        _shadow(looser, [total]),
+    )
+    return [shadow for shadow in found if shadow is not None]
 
 
 def _strategy_shadows(settings: Settings) -> list[Shadow]:
     """A strategy's positions together: its budget, against all it could hold otherwise."""
-    one = min(_notional(settings), _symbol(settings), key=lambda bound: bound.value)
+    one = min(_notional(settings, _entries(settings)), _symbol(settings), key=lambda bound: bound.value)
     count = min(bound.value for bound in _counts(settings))
     rooms = [_Bound(one.key, one.value * count), _total(settings)[0]]
     found = [_shadow(budget, rooms) for budget in _budgets(settings)]

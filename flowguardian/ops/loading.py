@@ -45,10 +45,8 @@ class Loaded:
     warnings: tuple[str, ...]
 
 
-def load(
-    path: Path | None, overrides: Sequence[str] = (), env: Mapping[str, str] | None = None
-) -> Loaded:
-    """Load a configuration (without a path: the defaults); raises ConfigError with everything that is wrong."""
+def load(path: Path | None, overrides: Sequence[str] = (), env: Mapping[str, str] | None = None) -> Loaded:
+    """Load a configuration (without a path: the defaults); raises ConfigError with all that is wrong."""
     layers = _Layers(path)
     for override in overrides:
         layers.set(override)
@@ -86,7 +84,9 @@ def trading_hash(settings: Settings, effective: Mapping[str, Any]) -> str:
     parts = {key: effective[key] for key in TRADING}
     parts["strategies"] = {name: effective["strategies"][name] for name in settings.active}
     files = {
-        name: hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in settings.active if name.endswith(".py")
+        name: hashlib.sha256(Path(name).read_bytes()).hexdigest()
+        for name in settings.active
+        if name.endswith(".py")
     }
     return digest({**parts, "strategy_files": files})
 
@@ -110,7 +110,9 @@ class _Layers:
         name, equals, text = override.partition("=")
         keys = tuple(part.strip() for part in name.split("."))
         if not equals or not all(keys):
-            raise ConfigError(Problem(f"--set {override}", "", "expected KEY=VALUE, like risk.max_positions=3"))
+            raise ConfigError(
+                Problem(f"--set {override}", "", "expected KEY=VALUE, like risk.max_positions=3")
+            )
         value = read_value(text, where)
         tree: Any = value
         for key in reversed(keys):
@@ -155,7 +157,9 @@ class _Layers:
 
     def origin(self, key: KeyPath) -> str:
         """Where a value came from."""
-        names = dict.fromkeys(name for path in self._names if path[: len(key)] == key for name in self._names[path])
+        names = dict.fromkeys(
+            name for path in self._names if path[: len(key)] == key for name in self._names[path]
+        )
         if names:
             return f"env {', '.join(names)}"
         for length in range(len(key), 0, -1):
@@ -179,7 +183,8 @@ class _Layers:
         if self._off:
             names = ", ".join(dict.fromkeys(f"${{{unset.name}}}" for unset in self._off))
             first = self._off[0]
-            yield f"{self.where(first.path)}: {'.'.join(first.path)}: off, {names} is not set: {self._remedy(first.name)}"
+            where, key = self.where(first.path), ".".join(first.path)
+            yield f"{where}: {key}: off, {names} is not set: {self._remedy(first.name)}"
 
 
 def _read_text(path: Path) -> str:

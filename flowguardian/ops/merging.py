@@ -64,7 +64,9 @@ def plain(value: Any) -> Any:
 
 def canonical(tree: Mapping[str, Any]) -> bytes:
     """One text for equal trees: sorted keys, no spaces, UTF-8."""
-    return json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(
+        tree, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
 
 
 def digest(tree: Mapping[str, Any]) -> str:

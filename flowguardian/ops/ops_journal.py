@@ -6,6 +6,8 @@ full disk is worth most while the disk is full.
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections import deque
 from pathlib import Path
 
@@ -50,20 +52,37 @@ class OpsJournal:
         return True
 
     def checkpoint(self) -> None:
-        """Fold the write-ahead log into the file."""
-        self._writer.checkpoint()
+        """Fold the write-ahead log into the file; a refusal costs nothing but space until the next time."""
+        with contextlib.suppress(sqlite3.Error):
+            self._writer.checkpoint()
 
     def close(self) -> None:
         """Write what waits and close; raises ChainError when rows are still refused."""
         written = self.flush()
-        self._writer.close()
+        with contextlib.suppress(sqlite3.Error):
+            # Closing only tidies; the next one who opens the file does it again.
+            self._writer.close()
         if not written or self.lost:
             count = len(self._waiting) + self.lost
             raise ChainError(f"{self._writer.path}: {count} rows could not be written: {self.refused}")
 
 
 def read_ops(path: Path) -> list[OpsRow]:
-    """All rows of an ops journal, oldest first; an empty list when there is none yet."""
-    if not path.is_file():
+    """All rows of an ops journal, oldest first; an empty list when there is none yet.
+
+    A writer killed between creating the file and its table leaves a journal without rows, not a broken one.
+    """
+    if not path.is_file() or not _has_table(path):
         return []
     return [decode_ops(record.kind, record.body) for record in read_chain(path)]
+
+
+def _has_table(path: Path) -> bool:
+    db = sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True)
+    try:
+        found = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'rows'").fetchone()
+    except sqlite3.Error as error:
+        raise ChainError(f"{path}: not readable as an ops journal: {error}") from error
+    finally:
+        db.close()
+    return found is not None

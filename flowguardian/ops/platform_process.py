@@ -70,7 +70,8 @@ def die_with_parent(on_orphaned: Callable[[str], None] | None = None) -> threadi
     """For a child: end this process when its parent ends, whatever the main thread does.
 
     Portable part: a daemon thread sees end of file on stdin, calls `on_orphaned` with the reason (default:
-    writes it to stderr) and exits with ORPHANED_EXIT. On Linux the kernel also kills the child at once, which reaches a hung or stopped one.
+    writes it to stderr) and exits with ORPHANED_EXIT. On Linux the kernel also kills the child at once, which
+    reaches a hung or stopped one.
     """
     parent = os.environ.get(PARENT_PID)
     _kill_at_parent_death()
@@ -124,15 +125,23 @@ def wait_gone(pid: int, start_time: float, timeout_seconds: float) -> bool:
 
 
 def kill_tree(pid: int, start_time: float, timeout_seconds: float = 5.0) -> bool:
-    """Kill a process and everything it started; True when all are gone within the timeout."""
+    """Kill a process and everything it started; True when all are gone within the timeout.
+
+    Not for a child of this process: waiting here would take its exit code from the one who started it.
+    """
+    _, alive = psutil.wait_procs(kill_family(pid, start_time), timeout=timeout_seconds)
+    return not alive
+
+
+def kill_family(pid: int, start_time: float) -> list[psutil.Process]:
+    """Kill a process and everything it started without waiting; returns whom."""
     root = _find(pid, start_time)
     family = [*_children(root), root] if root is not None else _session_members(pid, start_time)
     for process in family:
         # A process that ended in the meantime is what was wanted.
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    _, alive = psutil.wait_procs(family, timeout=timeout_seconds)
-    return not alive
+    return family
 
 
 def _find(pid: int, start_time: float) -> psutil.Process | None:

@@ -22,7 +22,15 @@ from flowguardian.ops.settings_trading import (
     StrategyBlock,
     Universe,
 )
-from flowguardian.ops.settings_types import Block, NotADuration, Number, duration_seconds, number, option, section
+from flowguardian.ops.settings_types import (
+    Block,
+    NotADuration,
+    Number,
+    duration_seconds,
+    number,
+    option,
+    section,
+)
 
 __all__ = ["NotADuration", "Settings", "TRADING", "duration_seconds"]
 

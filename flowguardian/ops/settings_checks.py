@@ -31,7 +31,9 @@ def contradictions(settings: Settings) -> Found:
 def _costs(settings: Settings) -> Found:
     execution = settings.execution
     if execution.latency_min_ms > execution.latency_max_ms:
-        yield Contradiction("execution.latency_min_ms", f"at most latency_max_ms ({execution.latency_max_ms})")
+        yield Contradiction(
+            "execution.latency_min_ms", f"at most latency_max_ms ({execution.latency_max_ms})"
+        )
     if execution.slippage > execution.max_slippage:
         yield Contradiction(
             "execution.slippage", f"at most max_slippage ({execution.max_slippage}): no entry could ever fill"
@@ -101,11 +103,15 @@ def _guards(settings: Settings) -> Found:
     if not tops and guards.spread.enabled:
         yield Contradiction("guards.spread.enabled", f"false: there are no bids and asks to look at, {why}")
     if not tops and guards.price_sanity.enabled:
-        yield Contradiction("guards.price_sanity.enabled", f"false: there are no bids and asks to look at, {why}")
+        yield Contradiction(
+            "guards.price_sanity.enabled", f"false: there are no bids and asks to look at, {why}"
+        )
     if not tops and guards.stale_data.enabled and guards.stale_data.max_top_age_seconds > 0:
         yield Contradiction("guards.stale_data.max_top_age_seconds", f"0: no bid or ask ever comes, {why}")
     if settings.vol_spike_mult <= guards.volume.thin_mult:
-        yield Contradiction("vol_spike_mult", f"more than guards.volume.thin_mult ({guards.volume.thin_mult})")
+        yield Contradiction(
+            "vol_spike_mult", f"more than guards.volume.thin_mult ({guards.volume.thin_mult})"
+        )
 
 
 def _strategies(settings: Settings) -> Found:
@@ -114,9 +120,7 @@ def _strategies(settings: Settings) -> Found:
         yield Contradiction("strategies", "at least one strategy that is enabled")
     for name, block in active.items():
         if block.allow_add != (block.max_adds > 0):
-            yield Contradiction(
-                f"strategies.{name}.max_adds", "0 without allow_add, more than 0 with it"
-            )
+            yield Contradiction(f"strategies.{name}.max_adds", "0 without allow_add, more than 0 with it")
     cooldowns = {block.entry_cooldown_seconds for block in active.values()}
     if len(cooldowns) > 1:
         last = list(active)[-1]
@@ -135,7 +139,9 @@ def _universe(settings: Settings) -> Found:
 def _run(settings: Settings) -> Found:
     run = settings.run
     if run.hang_timeout_seconds <= run.heartbeat_seconds:
-        yield Contradiction("run.hang_timeout_seconds", f"more than heartbeat_seconds ({run.heartbeat_seconds})")
+        yield Contradiction(
+            "run.hang_timeout_seconds", f"more than heartbeat_seconds ({run.heartbeat_seconds})"
+        )
 
 
 CHECKS: tuple[Callable[[Settings], Found], ...] = (

@@ -28,24 +28,36 @@ class Paper(Block):
 
 
 class Market(Block):
-    source: str = option("synthetic:1", "synthetic:SEED, bars:PATH, trades:PATH, or a path known by its columns.")
+    source: str = option(
+        "synthetic:1", "synthetic:SEED, bars:PATH, trades:PATH, or a path known by its columns."
+    )
     start: str | None = option(
         None, "First moment of the run in the market, as 2025-05-21T13:50Z; null = as early as possible."
     )
-    speed: Number | Literal["max"] = option(Decimal(1), "Market time per real time; max = as fast as it will go.", "×")
+    speed: Number | Literal["max"] = option(
+        Decimal(1), "Market time per real time; max = as fast as it will go.", "×"
+    )
     expand: Literal["prints", "path"] = option(
         "prints", "How bars become trades: a seeded path of prints with tops, or four trades and no tops."
     )
     prints_per_minute: int = option(60, "Trades made of one minute of a bar.", "1/min", ge=4, le=60_000)
-    tops_per_minute: int = option(60, "Bid and ask updates made per minute; 0 = none.", "1/min", ge=0, le=60_000)
+    tops_per_minute: int = option(
+        60, "Bid and ask updates made per minute; 0 = none.", "1/min", ge=0, le=60_000
+    )
     spread_bps: Number = number("1", "Modelled spread between bid and ask.", "bps", gt=0, le=1000)
     top_share: Number = number(
         "0.25", "Largest size of a modelled bid or ask, as a share of the bar's volume.", "ratio", gt=0, le=1
     )
-    history_bars: int = option(200, "Closed bars that warm the indicators; they never trade.", "bars", ge=0, le=100_000)
+    history_bars: int = option(
+        200, "Closed bars that warm the indicators; they never trade.", "bars", ge=0, le=100_000
+    )
     clock_interval_seconds: int = option(1, "Market time between two clock rows.", "s", ge=1, le=3600)
-    close_grace_seconds: int = option(1, "A bar without a later trade closes this long after its end.", "s", ge=0, le=60)
-    equity_interval_seconds: int = option(60, "Market time between two samples of equity.", "s", ge=1, le=3600)
+    close_grace_seconds: int = option(
+        1, "A bar without a later trade closes this long after its end.", "s", ge=0, le=60
+    )
+    equity_interval_seconds: int = option(
+        60, "Market time between two samples of equity.", "s", ge=1, le=3600
+    )
     funding: bool = option(True, "Settle funding every 8 hours.")
 
     @field_validator("source")
@@ -57,7 +69,9 @@ class Market(Block):
         path = not colon or kind not in ("synthetic", "bars", "trades")
         if synthetic or named or (path and value.lower().endswith(SUFFIXES)):
             return value
-        raise PydanticCustomError("source", "expected synthetic:SEED, bars:PATH, trades:PATH or a .parquet or .csv path")
+        raise PydanticCustomError(
+            "source", "expected synthetic:SEED, bars:PATH, trades:PATH or a .parquet or .csv path"
+        )
 
     @field_validator("start")
     @classmethod
@@ -90,10 +104,16 @@ class Market(Block):
 class Run(Block):
     directory: str = option("runs", "Folder of the run folders.")
     seed: int = option(1, "Seed of everything drawn by chance: bridge, latency, funding.", "", ge=0, le=2**62)
-    checkpoint_interval_minutes: int = option(5, "Run time between two checkpoints of evidence.", "min", ge=1, le=720)
+    checkpoint_interval_minutes: int = option(
+        5, "Run time between two checkpoints of evidence.", "min", ge=1, le=720
+    )
     heartbeat_seconds: Number = number("1", "Real time between two heartbeats of the loop.", "s", gt=0, le=60)
-    hang_timeout_seconds: Number = number("30", "Without a heartbeat for this long the engine is restarted.", "s", gt=0)
-    restart_delay_seconds: Number = number("1", "Wait before the first restart; doubles up to 60 s.", "s", ge=0, le=60)
+    hang_timeout_seconds: Number = number(
+        "30", "Without a heartbeat for this long the engine is restarted.", "s", gt=0
+    )
+    restart_delay_seconds: Number = number(
+        "1", "Wait before the first restart; doubles up to 60 s.", "s", ge=0, le=60
+    )
     max_restarts: int = option(50, "Restarts of one run before it is given up.", "restarts", ge=0, le=10_000)
     min_free_disk_mb: int = option(1000, "Preflight is red with less free disk.", "MB", ge=0)
     keep_awake: bool = option(True, "Ask the system not to sleep while a run lasts.")
@@ -101,38 +121,59 @@ class Run(Block):
 
 
 class Notify(Block):
-    urls: Texts = option((), "Where to send messages, as apprise URLs; empty = off. Never shown.", secret=True)
+    urls: Texts = option(
+        (), "Where to send messages, as apprise URLs; empty = off. Never shown.", secret=True
+    )
 
 
 class Acceptance(Block):
     min_run_hours: Number = number("12", "Run time that was live and fresh; restarts add up.", "h", ge=0)
-    min_entries: int = option(100, "Entries; fewer fail, or in a quiet market leave it open.", "entries", ge=0)
-    min_budget_caps: int = option(1, "Times the budget cut an entry: proof that the cap was at work.", "caps", ge=0)
+    min_entries: int = option(
+        100, "Entries; fewer fail, or in a quiet market leave it open.", "entries", ge=0
+    )
+    min_budget_caps: int = option(
+        1, "Times the budget cut an entry: proof that the cap was at work.", "caps", ge=0
+    )
     max_budget_block_pct: Number = number(
-        "30", "Portfolio Budget BLOCK % from which on a run fails. The earlier system had 31.1 %.", "%", gt=0, le=100
+        "30",
+        "Portfolio Budget BLOCK % from which on a run fails. The earlier system had 31.1 %.",
+        "%",
+        gt=0,
+        le=100,
     )
     ideal_budget_block_pct: Pair = option(
-        (Decimal(10), Decimal(20)), "Portfolio Budget BLOCK % that is ideal; below is explained, never failed.", "%"
+        (Decimal(10), Decimal(20)),
+        "Portfolio Budget BLOCK % that is ideal; below is explained, never failed.",
+        "%",
     )
     max_refusal_streak: int = option(
-        60, "Refusals in a row in one symbol without an entry between them. A bar gives at most one attempt, so "
-        "60 is a whole hour of 1-minute bars, or a night at the 5.4 signals per hour that scalping V6.1 gave "
-        "in 52 recorded days.", "refusals", ge=1,
+        60, "Refusals in a row in one symbol without an entry between them. A bar gives at most one attempt, "
+        "so 60 is a whole hour of 1-minute bars, or a night at the 5.4 signals per hour that scalping V6.1 "
+        "gave in 52 recorded days.", "refusals", ge=1,
     )  # fmt: skip
     max_refusals_per_hour_per_symbol: Number = number(
-        "45", "Most refusals of one symbol in an hour. 60 would be one at every 1-minute bar; at three bars out "
-        "of four a strategy no longer picks, it hammers. Scalping V6.1 signalled 23 times at most.", "1/h", gt=0,
+        "45", "Most refusals of one symbol in an hour. 60 would be one at every 1-minute bar; at three bars "
+        "out of four a strategy no longer picks, it hammers. Scalping V6.1 signalled 23 times at most.",
+        "1/h", gt=0,
     )  # fmt: skip
-    max_errors: int = option(0, "Incidents of severity ERROR or worse, of any process of the run.", "rows", ge=0)
-    max_abnormal_ends: int = option(0, "Ends of a process that were neither planned nor announced.", "ends", ge=0)
+    max_errors: int = option(
+        0, "Incidents of severity ERROR or worse, of any process of the run.", "rows", ge=0
+    )
+    max_abnormal_ends: int = option(
+        0, "Ends of a process that were neither planned nor announced.", "ends", ge=0
+    )
     max_starvation: int = option(0, "GuardStarvation rows.", "rows", ge=0)
-    max_ledger_difference: Number = number("0", "Between books and fills at any checkpoint; exact.", "USDT", ge=0)
+    max_ledger_difference: Number = number(
+        "0", "Between books and fills at any checkpoint; exact.", "USDT", ge=0
+    )
     require_replay_identical: bool = option(True, "Deciding again from the tape must give the same rows.")
-    equity_collapse_pct: Number = number("25", "Loss of start equity that is an abnormal sign.", "%", gt=0, le=100)
+    equity_collapse_pct: Number = number(
+        "25", "Loss of start equity that is an abnormal sign.", "%", gt=0, le=100
+    )
     quiet_atr_pct: Number = number(
         "0.02", "Mean 1-minute ATR in % of the price, over all symbols, below which a market is quiet. In 52 "
-        "recorded days of seven symbols (May and June 2025) the calmest 12 hours had 0.049, the median 0.104: "
-        "0.02 is a market that hardly moves, not a slow day.", "%", ge=0,
+        "recorded days of seven symbols (May and June 2025) the calmest 12 hours had 0.049, the median "
+        "0.104: 0.02 is a market that hardly moves, not a slow day.", "%", ge=0,
     )  # fmt: skip
 
     @field_validator("ideal_budget_block_pct")

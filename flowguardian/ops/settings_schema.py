@@ -48,7 +48,7 @@ def json_schema() -> dict[str, Any]:
 def _tidy(node: Any) -> None:
     """An empty block means its defaults; class names as titles tell an editor's user nothing."""
     if isinstance(node, dict):
-        if isinstance(node.get("title"), str) and node is not None and "$defs" not in node:
+        if isinstance(node.get("title"), str) and "$defs" not in node:
             del node["title"]
         if node.get("secret") is not None:
             del node["secret"]
@@ -72,10 +72,11 @@ _HEAD = """# Settings
 
 Generated from `flowguardian/ops/settings.py`; do not edit.
 
-A configuration is YAML. What it leaves out has the default below; `--set a.b=c` comes over the file. An unknown
-key, a wrong type or an impossible value is refused with file, line and the nearest valid key, exit code 2.
-`${NAME}` takes a value from the environment or from a UTF-8 `.env` beside the file. `flowguardian config show`
-prints every value with its origin, `flowguardian init` writes a commented file.
+A configuration is YAML. What it leaves out has the default below; `--set a.b=c` comes over the file. An
+unknown key, a wrong type or an impossible value is refused with file, line and the nearest valid key, exit
+code 2. `${NAME}` takes a value from the environment or from a UTF-8 `.env` beside the file; not set is an
+error, but in `notify` it means off. Addresses of `notify` are never shown. `flowguardian config show` prints
+every value with its origin, `flowguardian init` writes a commented file.
 
 Ratios are shares of one (0.35 = 35 %), keys in % are percent, except where the description says otherwise.
 """

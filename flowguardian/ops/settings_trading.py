@@ -1,6 +1,6 @@
 """The settings that decide what is traded and how large: account, costs, sizing, risk, portfolio, guards.
 
-Rule: a key that V6.1 had keeps its name and its scale; the description says the scale where the name does not.
+Rule: a key that V6.1 had keeps its name and scale; the description says the scale where the name does not.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ class Risk(Block):
     )
     max_positions: int = option(3, "Open and pending positions of the account.", "positions", ge=1, le=1000)
     per_trade: Number = number("0.003", "Share of equity lost when the stop is hit.", "ratio", gt=0, le=1)
-    max_exposure_per_symbol: Number = number("0.35", "Largest share of equity in a symbol.", "ratio", gt=0, le=10)
+    max_exposure_per_symbol: Number = number(
+        "0.35", "Largest share of equity in a symbol.", "ratio", gt=0, le=10
+    )
     max_exposure_pct: Number = number(
         "0.95", "Largest share of equity in all symbols, as a ratio in spite of its name; the tighter of "
         "this and portfolio.max_total_exposure holds.", "ratio", gt=0, le=10,
@@ -94,13 +96,17 @@ class Budget(Block):
         "0.25", "Share of the account of a strategy not named below.", "ratio", gt=0, le=1
     )
     strategy_allocation: dict[str, Number] = option(
-        {}, "Share of the account by strategy; the shares of all strategies of a run sum to 1 at most.", "ratio"
+        {},
+        "Share of the account by strategy; the shares of all strategies of a run sum to 1 at most.",
+        "ratio",
     )
 
 
 class Portfolio(Block):
     symbol_cooldown_seconds: Number = number("90", "No entry in a symbol this soon after a close.", "s", ge=0)
-    max_total_exposure: Number = number("0.95", "Largest share of equity in all symbols.", "ratio", gt=0, le=10)
+    max_total_exposure: Number = number(
+        "0.95", "Largest share of equity in all symbols.", "ratio", gt=0, le=10
+    )
     max_strategy_positions: int = option(
         5, "Open and pending positions of one strategy.", "positions", ge=1, le=1000
     )
@@ -127,7 +133,9 @@ class ClockSkew(Block):
 
 class FlashMove(Block):
     enabled: bool = option(True, "False: only counted (shadow).")
-    max_move_pct: Number = number("3", "A signalling bar that moved more than this is refused.", "%", gt=0, le=100)
+    max_move_pct: Number = number(
+        "3", "A signalling bar that moved more than this is refused.", "%", gt=0, le=100
+    )
 
 
 class Volume(Block):
@@ -145,7 +153,11 @@ class Spread(Block):
 class PriceSanity(Block):
     enabled: bool = option(True, "False: only counted (shadow).")
     max_deviation_pct: Number = number(
-        "2", "Largest distance of the last trade from the middle of bid and ask. Needs tops.", "%", gt=0, le=100
+        "2",
+        "Largest distance of the last trade from the middle of bid and ask. Needs tops.",
+        "%",
+        gt=0,
+        le=100,
     )
 
 
@@ -156,7 +168,9 @@ class Warmup(Block):
 
 
 class Starvation(Block):
-    window_minutes: Number = number("60", "Run time without an entry that is an alarm ...", "min", gt=0, le=10_080)
+    window_minutes: Number = number(
+        "60", "Run time without an entry that is an alarm ...", "min", gt=0, le=10_080
+    )
     signals: int = option(3, "... when at least this many signals fell into it.", "signals", ge=1, le=1024)
 
 
@@ -180,14 +194,24 @@ class StrategyBlock(Block):
         "20", "No entry of the strategy, in any symbol, this soon after its last one.", "s", ge=0
     )
     max_hold_minutes: int | None = option(
-        None, "A position is closed after this time; null = the strategy's own, 0 = never.", "min", ge=0, le=10_080
+        None,
+        "A position is closed after this time; null = the strategy's own, 0 = never.",
+        "min",
+        ge=0,
+        le=10_080,
     )
     on_opposite: Opposite = option("ignore", "What a signal against the open position does.")
     allow_add: bool = option(False, "A further signal may make the position larger.")
     max_adds: int = option(0, "How often it may.", "adds", ge=0, le=100)
-    target1_fraction: Number = number("1", "Share of a position closed at its first target.", "ratio", gt=0, le=1)
+    target1_fraction: Number = number(
+        "1", "Share of a position closed at its first target.", "ratio", gt=0, le=1
+    )
     break_even_trigger_r: Number = number(
-        "0", "Move the stop to the entry after a gain of this many stop distances; 0 = off.", "R", ge=0, le=100
+        "0",
+        "Move the stop to the entry after a gain of this many stop distances; 0 = off.",
+        "R",
+        ge=0,
+        le=100,
     )
     params: dict[str, Any] = option({}, "The strategy's own parameters.")
 

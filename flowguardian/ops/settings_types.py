@@ -70,15 +70,15 @@ class Block(BaseModel):
 
 def number(default: str | None, text: str, unit: str = "", **bounds: int | str) -> Any:
     """A field for an exact number; bounds are ge, gt, le, lt."""
-    limits = {name: Decimal(bound) for name, bound in bounds.items()}
+    limits: dict[str, Any] = {name: Decimal(bound) for name, bound in bounds.items()}
     value = None if default is None else Decimal(default).normalize() + 0
-    return Field(value, description=text, json_schema_extra={"unit": unit}, **limits)  # type: ignore[arg-type]
+    return Field(value, description=text, json_schema_extra={"unit": unit}, **limits)
 
 
-def option(default: Any, text: str, unit: str = "", *, secret: bool = False, **bounds: int) -> Any:
+def option(default: Any, text: str, unit: str = "", *, secret: bool = False, **bounds: Any) -> Any:
     """A field for anything else. The value of a secret one is never shown, logged or hashed."""
     extra: dict[str, Any] = {"unit": unit, "secret": True} if secret else {"unit": unit}
-    return Field(default, description=text, json_schema_extra=extra, **bounds)  # type: ignore[arg-type]
+    return Field(default, description=text, json_schema_extra=extra, **bounds)
 
 
 def section(kind: type[Block], text: str) -> Any:
@@ -120,6 +120,9 @@ def expected(field: FieldInfo) -> str:
     return _kind(field.annotation) + _range(field)
 
 
+_PLAIN: dict[object, str] = {bool: "true or false", int: "a whole number", str: "text", Decimal: "a number"}
+
+
 def _kind(annotation: object) -> str:
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -134,10 +137,7 @@ def _kind(annotation: object) -> str:
         return f"a list of {len(args)} numbers"
     if origin is dict:
         return "a block of names"
-    return {bool: "true or false", int: "a whole number", str: "text", Decimal: "a number"}.get(
-        annotation,  # type: ignore[call-overload]
-        "a value",
-    )
+    return _PLAIN.get(annotation, "a value")
 
 
 _SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "min_length": "at least", "max_length": "at most"}
@@ -158,7 +158,7 @@ _SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 
 def duration_seconds(text: str) -> int:
-    """"12h", "60m", "90s", "1h30m" in seconds; raises NotADuration (also for a bare number or zero)."""
+    """ "12h", "60m", "90s", "1h30m" in seconds; raises NotADuration (also for a bare number or zero)."""
     plain = text.strip().lower()
     parts = _PART.findall(plain)
     if not parts or "".join(amount + unit for amount, unit in parts) != plain:

@@ -1,6 +1,6 @@
 """What only a strategy knows about its settings: whether its parameters are right, and what it needs.
 
-Rule: the one place where loading meets strategies; they bring numba, so they are imported when first asked for.
+Rule: the one place where loading meets strategies; they bring numba, so they are imported when needed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ def strategy_of(name: str) -> Strategy:
 
 def resolve_strategies(settings: Settings) -> tuple[dict[str, Any], Wrong]:
     """What the strategies fill in where the settings are silent, and what they refuse."""
-    from flowguardian.market.instruments import INSTRUMENTS
     from flowguardian.strategies.base import StrategyError
 
     wrong: Wrong = []
@@ -39,27 +38,39 @@ def resolve_strategies(settings: Settings) -> tuple[dict[str, Any], Wrong]:
     for name, block in settings.strategies.items():
         key = ("strategies", name)
         try:
-            strategy = strategy_of(name)
-            filled[name], bars = _resolve(strategy, name, block)
+            filled[name], needed = _resolve(strategy_of(name), name, block)
         except StrategyError as error:
             wrong.append(_refusal(error, key, block))
         else:
-            warm = max(warm, bars if block.enabled else 1)
+            warm = max(warm, needed if block.enabled else 1)
     bars = settings.guards.warmup.bars
     if bars is not None and bars < warm:
-        wrong.append(_problem(("guards", "warmup", "bars"), f"at least {warm}, what the strategies need", bars))
+        wrong.append(
+            _problem(("guards", "warmup", "bars"), f"at least {warm}, what the strategies need", bars)
+        )
+    wrong += _unknown_names(settings)
+    return {"strategies": filled, "guards": {"warmup": {"bars": bars or warm}}}, wrong
+
+
+def _unknown_names(settings: Settings) -> Wrong:
+    """Allocations of no strategy, and symbols of no contract."""
+    from flowguardian.market.instruments import INSTRUMENTS
+
+    wrong: Wrong = []
+    allocation = ("portfolio", "budget", "strategy_allocation")
     for name in settings.portfolio.budget.strategy_allocation:
         if name not in settings.strategies:
             near = get_close_matches(name, list(settings.strategies), 1, 0.5)
-            key = ("portfolio", "budget", "strategy_allocation")
             wanted = f"a strategy of this configuration: {', '.join(settings.strategies)}"
-            wrong.append(_problem((*key, name), wanted, None, ".".join((*key, *near)) if near else ""))
+            wrong.append(
+                _problem((*allocation, name), wanted, None, ".".join((*allocation, *near)) if near else "")
+            )
     for index, symbol in enumerate(settings.universe.symbols):
         if symbol not in INSTRUMENTS:
             near = get_close_matches(symbol.upper(), list(INSTRUMENTS), 1, 0.5)
             where = ("universe", "symbols", str(index))
             wrong.append(_problem(where, "a known symbol", symbol, near[0] if near else ""))
-    return {"strategies": filled, "guards": {"warmup": {"bars": bars or warm}}}, wrong
+    return wrong
 
 
 def _resolve(strategy: Strategy, name: str, block: StrategyBlock) -> tuple[dict[str, Any], int]:
@@ -71,7 +82,9 @@ def _resolve(strategy: Strategy, name: str, block: StrategyBlock) -> tuple[dict[
         from flowguardian.strategies.base import ParamError
 
         if given.setdefault(HOLD, hold) != hold:
-            raise ParamError(name, HOLD, f"{hold}, as strategies.{name}.{HOLD} says; leave it out here", given[HOLD])
+            raise ParamError(
+                name, HOLD, f"{hold}, as strategies.{name}.{HOLD} says; leave it out here", given[HOLD]
+            )
     record = strategy.params_from(given)
     params = {key: record[key][0].item() for key in strategy.params}
     if hold is None:
@@ -92,12 +105,13 @@ def _refusal(error: Exception, key: KeyPath, block: StrategyBlock) -> tuple[KeyP
     from flowguardian.strategies.base import ParamError, UnknownParam
 
     if isinstance(error, ParamError):
-        path = (*key, "params", error.key)
-        if error.key == HOLD and HOLD not in block.params:
-            path = (*key, HOLD)
+        on_block = error.key == HOLD and HOLD not in block.params
+        path = (*key, HOLD) if on_block else (*key, "params", error.key)
         near = ".".join((*key, "params", error.nearest)) if error.nearest else ""
         unknown = "unknown parameter, " if isinstance(error, UnknownParam) else ""
-        return path, Problem("", ".".join(path), f"{unknown}expected {error.expected}", shown(error.given), near)
+        return path, Problem(
+            "", ".".join(path), f"{unknown}expected {error.expected}", shown(error.given), near
+        )
     if isinstance(error, UnknownStrategy):
         near = next(iter(get_close_matches(key[1], list(STRATEGIES), 1, 0.5)), "")
         known = f"unknown strategy, expected one of {', '.join(STRATEGIES)}, or a path to a .py file"

@@ -1,7 +1,7 @@
 """Reads YAML and keeps the line of every key.
 
 Rule: a scalar means what it looks like: `true` and `false` are the only booleans, a number is an exact
-decimal, everything else is text (`no`, `on`, `12:30`, dates too). Nothing else of YAML's type guessing is used.
+decimal, everything else is text (`no`, `on`, `12:30`, dates too), as quotes make of anything.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "fals
 _NOT_FINITE = {sign + word for sign in ("", "+", "-") for word in (".nan", ".inf", "nan", "inf")}
 _DEEPEST = 32
 _LONGEST_INT = 40
-"""Python refuses to read whole numbers of thousands of digits; longer ones stay decimals and are refused later."""
+"""Python does not read whole numbers of thousands of digits; long ones become decimals, refused later."""
 
 
 class Template(NamedTuple):
@@ -99,8 +99,10 @@ def _build(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], name: str)
             lines[(*path, str(index))] = item.start_mark.line + 1
             items.append(_build(item, (*path, str(index)), lines, name))
         return items
-    if node.tag != "tag:yaml.org,2002:str":
-        raise ConfigError(Problem(f"{name}:{line}", ".".join(path), "expected a plain value", f"the tag {node.tag}"))
+    if not isinstance(node, yaml.ScalarNode) or node.tag != "tag:yaml.org,2002:str":
+        raise ConfigError(
+            Problem(f"{name}:{line}", ".".join(path), "expected a plain value", f"the tag {node.tag}")
+        )
     text, plain = str(node.value), node.style is None
     if "${" in text:
         return Template(text, plain)
@@ -117,7 +119,11 @@ def _mapping(node: yaml.MappingNode, path: KeyPath, lines: dict[KeyPath, int], n
         if key_node.value in built:
             first = lines[here]
             raise ConfigError(
-                Problem(f"{name}:{line}", ".".join(here), f"this key stands twice, first on line {first}: keep one")
+                Problem(
+                    f"{name}:{line}",
+                    ".".join(here),
+                    f"this key stands twice, first on line {first}: keep one",
+                )
             )
         lines[here] = line
         built[key_node.value] = _build(value_node, here, lines, name)

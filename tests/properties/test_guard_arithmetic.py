@@ -100,6 +100,14 @@ def test_an_account_without_money_that_still_loses_is_refused(debt: int, loss: i
     assert drawdown(debt, debt - loss, ratio) is not None
 
 
+@given(whole=AMOUNT, gain=AMOUNT.map(abs), ratio=st.sampled_from([0, 1, SCALE]))
+def test_even_a_limit_of_zero_or_an_empty_account_never_refuses_a_gain(
+    whole: int, gain: int, ratio: int
+) -> None:
+    assert daily_loss(whole, whole + gain, ratio) is None
+    assert drawdown(whole, whole + gain, ratio) is None
+
+
 # ---- losses in a row
 
 

@@ -205,3 +205,8 @@ def test_a_refusal_without_a_signal_of_its_own_is_counted_for_its_guard_only() -
     assert isinstance(flip, EntryRefused)
     watch = watching(attempt(10), [flip], attempt(20))
     assert watch.due(at(60), EMPTY) is None
+
+
+def test_a_signal_that_ends_in_a_planned_flip_still_moves_the_window_on() -> None:
+    watch = watching(attempt(10), [signal(ts_ns=at(75)), signal(ts_ns=at(76))])
+    assert watch.due(at(76), EMPTY) is None

@@ -1,0 +1,440 @@
+"""What the judge says about a run: the verdict, each criterion, and every measured figure behind them.
+
+Rule: this is the content of `report.json`; a report is rendered from it and from nothing else. Changing a field
+changes `SCHEMA`. Money is an integer of 1e-8 USDT, `_ns` are UTC nanoseconds of the run clock unless a name
+says host; what was not measured is null.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+SCHEMA = "flowguardian.report/1"
+
+Value = float | int | str | bool | None
+
+
+class Verdict(StrEnum):
+    """There are three, and no way around them."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+class Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Part of a judgement."""
+
+
+class Text(Data, frozen=True):
+    """A sentence in each language."""
+
+    ko: str
+    en: str
+
+
+class Evidence(Data, frozen=True):
+    """Where a figure can be looked up: `file` is journal or ops, `seq` its row."""
+
+    file: str
+    seq: int
+    text: str = ""
+
+
+class Criterion(Data, frozen=True):
+    """One gate. `ok` is null when the figure was not recorded, which counts like not met.
+
+    `unmet` says what the run becomes when the gate is not met: FAIL or INCONCLUSIVE.
+    """
+
+    id: str
+    group: str
+    threshold: Value
+    observed: Value
+    margin: float | None
+    ok: bool | None
+    unmet: Verdict
+    text: Text
+    evidence: tuple[Evidence, ...] = ()
+
+
+class Cause(Data, frozen=True):
+    """Why a criterion was not met, from the rows, and what would be done about it."""
+
+    criterion: str
+    why: Text
+    then: Text
+    evidence: tuple[Evidence, ...] = ()
+
+
+class Counts(Data, frozen=True):
+    """The counts of a run. `entries` are entry orders with at least one fill."""
+
+    entries: int
+    entries_requested: int
+    entries_unfilled: int
+    budget_caps: int
+    portfolio_budget_blocks: int
+    block_pct: float | None
+    portfolio_check_blocks: int
+    portfolio_check_block_pct: float | None
+    signals: int
+    refusals: int
+    flips: int
+    closed: int
+    errors: int | None
+    warnings: int | None
+    abnormal_ends: int | None
+    announced_ends: int | None
+    restarts: int
+    segments: int
+    planned_stops: int
+    starvation: int
+    invariant_violations: int
+    feed_gaps: int
+    checkpoints: int
+    longest_refusal_streak: int
+    max_refusals_per_hour_per_symbol: int
+    journal_rows: int
+    tape_records: int
+
+
+class FunnelStep(Data, frozen=True):
+    """One guard or pipeline step."""
+
+    code: str
+    enabled: bool
+    evaluated: int
+    allowed: int
+    reduced: int
+    refused: int
+    shadow: int
+
+
+class CodeCount(Data, frozen=True):
+    """A code and how often."""
+
+    code: str
+    count: int
+
+
+class NoEntryGap(Data, frozen=True):
+    """The longest time without an entry."""
+
+    from_ns: int
+    to_ns: int
+    signals: int
+    refused: tuple[CodeCount, ...]
+    release: str
+
+
+class Money(Data, frozen=True):
+    """start + realised − fees + funding + unrealised = end, by the judge's own books."""
+
+    start: int
+    realised: int
+    fees: int
+    funding: int
+    unrealised: int
+    end: int
+    peak: int
+    lowest: int
+    max_drawdown_pct: float
+
+
+class Checkpoint(Data, frozen=True):
+    """A checkpoint: what the run said, and the judge's own equity beside it."""
+
+    seq: int
+    name: str
+    ts_ns: int
+    run_ns: int
+    equity: int
+    own_equity: int | None
+    difference: int | None
+    drawdown_pct: float
+    signals: int
+    entries: int
+    budget_caps: int
+    budget_blocks: int
+    open_positions: int
+    allocated: int
+    used: int
+    available: int
+    exposure: int
+    trading_state: str
+
+
+class Hour(Data, frozen=True):
+    """One hour of run time."""
+
+    hour: int
+    to_ns: int
+    equity: int
+    change: int
+    drawdown_pct: float
+    signals: int
+    entries: int
+    budget_caps: int
+    budget_blocks: int
+    refusals: int
+
+
+class Shadowed(Data, frozen=True):
+    """A limit that can never bind."""
+
+    seq: int
+    limit: str
+    value: int
+    by: str
+    effective: int
+
+
+class TradeLine(Data, frozen=True):
+    """A closed position."""
+
+    seq: int
+    symbol: str
+    strategy: str
+    side: int
+    opened_ns: int
+    closed_ns: int
+    qty: int
+    entry_price: int
+    realised: int
+    fees: int
+    funding: int
+    net: int
+    reason: str
+    adverse_pct: float | None
+    favourable_pct: float | None
+
+
+class Group(Data, frozen=True):
+    """Closed positions that share a symbol or an exit reason."""
+
+    name: str
+    trades: int
+    wins: int
+    net: int
+
+
+class Trades(Data, frozen=True):
+    """What the strategy did. Not judged."""
+
+    closed: int
+    wins: int
+    win_rate_pct: float | None
+    win_rate_low_pct: float | None
+    win_rate_high_pct: float | None
+    expectancy: float | None
+    expectancy_low: float | None
+    expectancy_high: float | None
+    profit_factor: float | None
+    mean_hold_minutes: float | None
+    mean_slippage_bps: float | None
+    by_symbol: tuple[Group, ...]
+    by_reason: tuple[Group, ...]
+    bound: tuple[CodeCount, ...]
+    trades: tuple[TradeLine, ...]
+
+
+class StreamLine(Data, frozen=True):
+    """Records of one kind of one symbol while live."""
+
+    symbol: str
+    kind: str
+    records: int
+    max_silence_seconds: float
+    max_silence_at_ns: int
+    mean_atr_pct: float | None
+
+
+class Segment(Data, frozen=True):
+    """A process lifetime of the engine; host times."""
+
+    segment: int
+    start_ns: int
+    end_ns: int
+    hours: float
+    market_hours: float
+    start_reason: str
+    end_reason: str
+
+
+class ProcessLine(Data, frozen=True):
+    """How a child process ended; host time."""
+
+    seq: int
+    ts_ns: int
+    name: str
+    code: int
+    reason: str
+    abnormal: bool
+    announced: bool
+
+
+class IncidentGroup(Data, frozen=True):
+    """Equal incidents; host times."""
+
+    severity: str
+    source: str
+    what: str
+    count: int
+    first_ns: int
+    last_ns: int
+    seq: int
+    sample: str
+
+
+class PreflightLine(Data, frozen=True):
+    """A line of the preflight."""
+
+    item: str
+    state: str
+    detail: str
+    fix: str
+
+
+class Resources(Data, frozen=True):
+    """What the engine process cost; a slope needs samples after two hours of one lifetime."""
+
+    samples: int
+    rss_first_mb: float | None
+    rss_last_mb: float | None
+    rss_max_mb: float | None
+    rss_slope_mb_per_hour: float | None
+    rss_slope_low: float | None
+    rss_slope_high: float | None
+    handles_min: int | None
+    handles_max: int | None
+    threads_max: int | None
+    cpu_seconds: float | None
+    loop_lag_p50_ms: float | None
+    loop_lag_p99_ms: float | None
+    journal_mb: float | None
+    tape_mb: float | None
+    log_mb: float | None
+
+
+class Curve(Data, frozen=True):
+    """The judge's own books once a minute (thinned on long runs)."""
+
+    ts_ns: tuple[int, ...] = ()
+    equity: tuple[int, ...] = ()
+    drawdown_pct: tuple[float, ...] = ()
+    used: tuple[int, ...] = ()
+    reserved: tuple[int, ...] = ()
+    allocated: tuple[int, ...] = ()
+
+
+class ResourceCurve(Data, frozen=True):
+    """Samples of the host."""
+
+    run_hours: tuple[float, ...] = ()
+    rss_mb: tuple[float, ...] = ()
+    lag_p99_ms: tuple[float, ...] = ()
+
+
+class Moments(Data, frozen=True):
+    """When things happened."""
+
+    entries: tuple[int, ...] = ()
+    caps: tuple[int, ...] = ()
+    blocks: tuple[int, ...] = ()
+    segments: tuple[int, ...] = ()
+
+
+class Judgement(Data, frozen=True):
+    """Everything."""
+
+    schema: str
+    verdict: Verdict
+    kind: str
+    why: Text
+    with_faults: bool
+    finished: str
+    run_id: str
+    mode: str
+    feed: str
+    market_source: str
+    version: str
+    seed: int | None
+    symbols: tuple[str, ...]
+    config_hash: str
+    trading_hash: str
+    code_hash: str
+    journal_hash: str
+    live_ns: int
+    end_ns: int
+    host_start_ns: int
+    host_end_ns: int
+    planned_hours: float | None
+    wall_clock_hours: float | None
+    market_hours: float
+    quiet: bool
+    mean_atr_pct: float | None
+    counts: Counts
+    criteria: tuple[Criterion, ...]
+    causes: tuple[Cause, ...]
+    funnel: tuple[FunnelStep, ...]
+    gap: NoEntryGap
+    money: Money
+    checkpoints: tuple[Checkpoint, ...]
+    hours: tuple[Hour, ...]
+    shadowed: tuple[Shadowed, ...]
+    trades: Trades
+    streams: tuple[StreamLine, ...]
+    segments: tuple[Segment, ...]
+    processes: tuple[ProcessLine, ...]
+    incidents: tuple[IncidentGroup, ...]
+    faults: tuple[str, ...]
+    preflight: tuple[PreflightLine, ...]
+    resources: Resources
+    resource_curve: ResourceCurve
+    curve: Curve
+    moments: Moments
+    limits: tuple[CodeCount, ...]
+    problems: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    def criterion(self, name: str) -> Criterion | None:
+        """The criterion of that id."""
+        return next((c for c in self.criteria if c.id == name), None)
+
+
+class SummaryCriterion(Data, frozen=True):
+    """A criterion on the last line of `--json`."""
+
+    id: str
+    threshold: Value
+    observed: Value
+    ok: bool | None
+
+
+class SummaryCause(Data, frozen=True):
+    """A cause on the last line of `--json`."""
+
+    criterion: str
+    why: str
+
+
+class Summary(Data, frozen=True):
+    """The last line of `accept --json` and `paper --json`."""
+
+    verdict: Verdict
+    kind: str
+    feed: str
+    run_id: str
+    config_hash: str
+    trading_hash: str
+    code_hash: str
+    journal_hash: str
+    wall_clock_hours: float | None
+    market_hours: float
+    counts: Counts
+    criteria: tuple[SummaryCriterion, ...]
+    causes: tuple[SummaryCause, ...]
+    report: str

@@ -1,0 +1,192 @@
+"""`accept`, `paper`: start or resume a supervised run, show how it goes, end with its verdict.
+
+Rule: options become settings or a plan; nothing is parsed and ignored. Progress goes to stderr, with `--json`
+the last line of stdout is one object.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from flowguardian.ops.conduct import Conducted, RunPlan
+    from flowguardian.ops.loading import Loaded
+
+DEFAULT_CONFIG = Path("configs/scalping/real_paper_12h_v6_1_phase17.yml")
+EXITS = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 4}
+ENDS = {"interrupted": 130, "stopped": 130, "config_error": 2, "preflight": 3}
+
+Config = Annotated[Path | None, typer.Option(help="Configuration file; without it the V6.1 file or the defaults.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override a setting, KEY=VALUE.")]
+MarketSpec = Annotated[str | None, typer.Option(help="synthetic:SEED, bars:PATH, trades:PATH or a path.")]
+Start = Annotated[str | None, typer.Option(help="First moment in the market, as 2025-05-21T13:50Z.")]
+Duration = Annotated[str | None, typer.Option(help="Run time, as 12h, 60m or 90s.")]
+Speed = Annotated[str | None, typer.Option(help="Market time per real time, or max.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything drawn by chance.")]
+Json = Annotated[bool, typer.Option("--json", help="End with one JSON object on stdout.")]
+Lang = Annotated[str | None, typer.Option(help="ko or en.")]
+RunDir = Annotated[Path | None, typer.Option(help="Directory of the run; a run it holds already goes on.")]
+
+
+class UsageError(Exception):
+    """Options that cannot be met together."""
+
+
+def accept(  # noqa: PLR0913 - one parameter per option
+    config: Config = None,
+    overrides: Overrides = None,
+    market: MarketSpec = None,
+    start: Start = None,
+    duration: Duration = None,
+    speed: Speed = "max",
+    seed: Seed = None,
+    defect: Annotated[bool, typer.Option("--break", help="Run a twin with a planted budget leak.")] = False,
+    run_dir: RunDir = None,
+    json: Json = False,
+    lang: Lang = None,
+) -> None:
+    """Run the acceptance: 12 hours of market, supervised, judged; by default a rehearsal on the synthetic market."""
+    loaded = _load(config, overrides, _over(market=market, start=start, duration=duration, speed=speed, seed=seed))
+    _conduct(loaded, defect=defect, run_dir=run_dir, as_json=json, lang=lang)
+
+
+def paper(  # noqa: PLR0913 - one parameter per option
+    config: Config = None,
+    overrides: Overrides = None,
+    market: MarketSpec = None,
+    start: Start = None,
+    duration: Duration = None,
+    speed: Speed = None,
+    seed: Seed = None,
+    strategy: Annotated[str | None, typer.Option(help="Run this strategy alone.")] = None,
+    run_dir: RunDir = None,
+    json: Json = False,
+    lang: Lang = None,
+    check_interval: Annotated[float, typer.Option(help="Seconds between two looks at the engine.")] = 1.0,
+) -> None:
+    """Run paper trading at the configured speed (1 = real time), supervised, until its duration is over."""
+    options = _over(market=market, start=start, duration=duration, speed=speed, seed=seed)
+    loaded = _load(config, overrides, options)
+    if strategy is not None:
+        chosen = [f"strategies.{name}.enabled={name == strategy}" for name in {*loaded.settings.strategies, strategy}]
+        loaded = _load(config, [*(overrides or ()), *sorted(chosen)], options)
+    _conduct(loaded, run_dir=run_dir, as_json=json, lang=lang, check_interval_seconds=check_interval)
+
+
+def _over(
+    *, market: str | None, start: str | None, duration: str | None, speed: str | None, seed: int | None
+) -> list[str]:
+    """Options as settings: they win over the file and stand in the effective configuration."""
+    from flowguardian.ops.settings import NotADuration, duration_seconds
+
+    found = []
+    if market is not None:
+        found.append(f"market.source={market}")
+    if start is not None:
+        found.append(f"market.start='{_moment(start)}'")
+    if duration is not None:
+        try:
+            hours = duration_seconds(duration) / 3600
+        except NotADuration as error:
+            raise UsageError(str(error)) from error
+        found.append(f"paper.duration_hours={hours}")
+    if speed is not None:
+        found.append(f"market.speed={speed}")
+    if seed is not None:
+        found.append(f"run.seed={seed}")
+    return found
+
+
+def _moment(text: str) -> str:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"--start {text}: expected a time like 2025-05-21T13:50Z") from error
+    if moment.tzinfo is None:
+        raise UsageError(f"--start {text}: say which zone, as in {text}Z for UTC or {text}+09:00 for KST")
+    return text
+
+
+def _load(config: Path | None, overrides: list[str] | None, options: list[str]) -> Loaded:
+    from flowguardian.ops.loading import load
+
+    path = config or (DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None)
+    return load(path, [*(overrides or ()), *options])
+
+
+def _plan(loaded: Loaded, *, defect: bool, run_dir: Path | None) -> RunPlan:
+    from flowguardian.ops.conduct import RunPlan
+
+    settings = loaded.settings
+    speed = settings.market.speed
+    if defect and not settings.market.source.startswith("synthetic:"):
+        raise UsageError("--break plants a defect: it runs on the synthetic market only, drop --market")
+    return RunPlan(
+        loaded=loaded,
+        market=settings.market.source,
+        start_ns=settings.market.start_ns,
+        hours=float(settings.paper.duration_hours),
+        speed=0.0 if speed == "max" else float(speed),
+        seed=settings.run.seed,
+        broken=defect,
+        run_dir=run_dir,
+    )
+
+
+def _conduct(  # noqa: PLR0913 - keyword-only, one per option
+    loaded: Loaded,
+    *,
+    run_dir: Path | None,
+    as_json: bool,
+    lang: str | None,
+    defect: bool = False,
+    check_interval_seconds: float = 1.0,
+) -> None:
+    from flowguardian.cli.language import choose
+    from flowguardian.ops.conduct import conduct, create_run
+    from flowguardian.ops.manifest import MANIFEST
+
+    language = choose(lang, loaded.settings.run.language)
+    for warning in loaded.warnings:
+        print(f"! {warning}", file=sys.stderr)
+    going_on = run_dir is not None and (run_dir / MANIFEST).is_file()
+    place = run_dir if run_dir and going_on else create_run(_plan(loaded, defect=defect, run_dir=run_dir))
+    print(f"run: {place}", file=sys.stderr, flush=True)
+    conducted = conduct(
+        place,
+        language=language,
+        on_preflight=lambda line: print(f"{line.state:>5}  {line.item}: {line.detail}", file=sys.stderr),
+        check_interval_seconds=check_interval_seconds,
+    )
+    raise typer.Exit(show_end(conducted, as_json=as_json))
+
+
+def show_end(conducted: Conducted, *, as_json: bool) -> int:
+    """Say how it ended, where the report is and what to do next; returns the exit code."""
+    from flowguardian.acceptance.report import summary_json
+    from flowguardian.cli.output import print_json
+
+    judgement, result = conducted.judgement, conducted.result
+    if judgement is None:
+        print(f"ended without a verdict: {result.reason}", file=sys.stderr)
+        print(f"go on with: flowguardian paper --run-dir {conducted.run_dir}", file=sys.stderr)
+        if as_json:
+            print_json({"verdict": None, "reason": result.reason, "run_dir": str(conducted.run_dir)})
+        return ENDS.get(result.reason, 1)
+    rehearsal = " (rehearsal)" if judgement.kind == "rehearsal" else ""
+    out = sys.stderr if as_json else sys.stdout
+    print(f"{judgement.verdict}{rehearsal}", file=out)
+    for cause in judgement.causes[:8]:
+        print(f"  - {cause}", file=out)
+    for path in conducted.reports:
+        print(f"report: {path}", file=out)
+    print(f"next: flowguardian why {conducted.run_dir}", file=out)
+    if as_json:
+        report = next((path for path in conducted.reports if path.suffix == ".html"), conducted.run_dir)
+        print_json(summary_json(judgement, report))
+    return EXITS[judgement.verdict]

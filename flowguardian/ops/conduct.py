@@ -1,0 +1,147 @@
+"""Conducts a run from plan to verdict: preflight, supervised engine, verify, judge, report.
+
+Rule: it starts programs and hands their results on; it decides nothing about a trade and nothing about a verdict.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from flowguardian.acceptance.judge import Judgement, Replay, judge
+from flowguardian.acceptance.report import Reporter
+from flowguardian.journal.ops_events import PreflightChecked
+from flowguardian.ops.loading import Loaded, settings_from
+from flowguardian.ops.manifest import Manifest, read_manifest, write_manifest
+from flowguardian.ops.preflight import PreflightPlan, run_preflight
+from flowguardian.ops.progress import Progress
+from flowguardian.ops.registry import Registry
+from flowguardian.ops.supervisor import RunResult, Supervisor, SupervisorOptions
+from flowguardian.ops.verify import verify
+
+HOUR_NS = 3_600_000_000_000
+ENGINE_MODULE = "flowguardian.ops.engine_process"
+BROKEN_MODULE = "flowguardian.simulation.broken_engine"
+"""Named, never imported: the broken twin is a program of its own."""
+DEFECT = "budget_leak"
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What somebody asked for; `speed` 0 is as fast as it will go."""
+
+    loaded: Loaded
+    market: str
+    start_ns: int | None
+    hours: float
+    speed: float
+    seed: int
+    broken: bool = False
+    run_dir: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Conducted:
+    """How a run ended: `judgement` is None when it can still be resumed or never started."""
+
+    run_dir: Path
+    result: RunResult
+    judgement: Judgement | None
+    reports: tuple[Path, ...]
+
+
+def plan_kind(plan: RunPlan) -> str:
+    """Only real time by the wall clock is an acceptance run; anything faster is a rehearsal."""
+    wall_clock = plan.loaded.settings.paper.duration_mode == "wall_clock"
+    return "acceptance" if plan.speed == 1 and wall_clock and not plan.broken else "rehearsal"
+
+
+def create_run(plan: RunPlan, now: datetime | None = None) -> Path:
+    """Write the manifest of a new run and return its directory; raises ManifestError when there is one."""
+    kind = plan_kind(plan)
+    moment = now or datetime.now(UTC)
+    run_id = plan.run_dir.name if plan.run_dir else f"{moment:%Y%m%d-%H%M%S}-{moment.microsecond // 1000:03d}-{kind}"
+    run_dir = plan.run_dir or Path(plan.loaded.settings.run.directory) / run_id
+    market = plan.market
+    spec = market if market.startswith("synthetic:") else _absolute(market)
+    manifest = Manifest(
+        run_id=run_id,
+        kind=kind,
+        market=spec,
+        start_ns=plan.start_ns,
+        planned_ns=round(plan.hours * HOUR_NS),
+        speed=plan.speed,
+        seed=plan.seed,
+        config=msgspec.Raw(msgspec.json.encode(plan.loaded.effective)),
+        config_hash=plan.loaded.config_hash,
+        trading_hash=plan.loaded.trading_hash,
+        defect=DEFECT if plan.broken else "",
+    )
+    write_manifest(run_dir, manifest)
+    return run_dir
+
+
+def _absolute(market: str) -> str:
+    """A run can be resumed from any folder."""
+    kind, colon, rest = market.partition(":")
+    if colon and kind in ("bars", "trades"):
+        return f"{kind}:{Path(rest).absolute()}"
+    return str(Path(market).absolute())
+
+
+def conduct(
+    run_dir: Path,
+    *,
+    language: str,
+    on_preflight: Callable[[PreflightChecked], None] | None = None,
+    check_interval_seconds: float = 1.0,
+) -> Conducted:
+    """Run or resume a run to its end, then judge it. Raises LockHeld when somebody else supervises it."""
+    manifest = read_manifest(run_dir)
+    settings = settings_from(manifest.config)
+    registry = Registry()
+    planned_seconds = manifest.planned_ns / 1e9
+    options = SupervisorOptions(
+        hang_timeout_seconds=float(settings.run.hang_timeout_seconds),
+        first_restart_delay_seconds=float(settings.run.restart_delay_seconds),
+        max_restarts=settings.run.max_restarts,
+        check_interval_seconds=check_interval_seconds,
+        keep_awake=settings.run.keep_awake,
+        planned_seconds=planned_seconds,
+    )
+
+    def preflight(first_start: bool) -> Sequence[PreflightChecked]:
+        plan = PreflightPlan(
+            run_dir=run_dir,
+            load_config=lambda: f"config {manifest.config_hash[:12]}, trading {manifest.trading_hash[:12]}",
+            registry=registry,
+            account=str(run_dir.absolute()),
+            locks=(run_dir / "engine.lock",),
+            first_start=first_start,
+            free_bytes_needed=settings.run.min_free_disk_mb * 1_000_000,
+        )
+        return run_preflight(plan, on_preflight)
+
+    module = BROKEN_MODULE if manifest.defect else ENGINE_MODULE
+    argv = [sys.executable, "-m", module, str(run_dir)]
+    with Progress(language=language, check_interval_seconds=check_interval_seconds) as progress:
+        supervisor = Supervisor(
+            run_dir, argv, options, on_progress=progress.show, preflight=preflight, registry=registry
+        )
+        result = supervisor.run()
+    if result.reason in ("interrupted", "stopped", "preflight", "config_error"):
+        return Conducted(run_dir, result, None, ())
+    judgement, reports = conclude(run_dir, language)
+    return Conducted(run_dir, result, judgement, reports)
+
+
+def conclude(run_dir: Path, language: str) -> tuple[Judgement, tuple[Path, ...]]:
+    """Verify a run, judge it and write its reports."""
+    verified = verify(run_dir)
+    judgement = judge(run_dir, Replay(ok=verified.ok, rows=verified.rows, message=verified.message))
+    return judgement, tuple(Reporter(run_dir).write(judgement, language))
