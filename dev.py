@@ -12,7 +12,7 @@ NEEDED = (3, 11)
 if sys.version_info < NEEDED:
     sys.stderr.write(
         "FlowGuardian needs Python %d.%d or newer; this is Python %d.%d (%s).\n"
-        "Install a newer one and start again with it, for example: python3.13 dev.py (Windows: py -3.13 dev.py)\n"
+        "Install a newer one and start again with it, as in: python3.13 dev.py (Windows: py -3.13 dev.py)\n"
         % (NEEDED + sys.version_info[:2] + (sys.executable,))
     )
     sys.exit(3)

@@ -1,7 +1,7 @@
 """Makes the environment that the project runs in, once, from the pinned and hashed requirements.
 
-Rule: an environment is complete only with its stamp, which is written last; one with the mark of an interrupted
-making is made anew, and nothing that dev.py did not make is ever removed.
+Rule: an environment is complete only with its stamp, which is written last; one with the mark of an
+interrupted making is made anew, and nothing that dev.py did not make is ever removed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import sys
 import sysconfig
 import time
 import tomllib
+from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 
 from development.setup_lock import SetupLock
@@ -151,7 +153,7 @@ def make_ready(venv: Path) -> None:
 
 
 def why_remake(venv: Path) -> str:
-    """Why nothing in the folder can be kept, or "" if it can; refuses folders that are not dev.py's to remove."""
+    """Why nothing in the folder can be kept, or "" if it can; refuses folders that dev.py must not remove."""
     if (venv / MAKING).exists():
         return "is half made (its making was interrupted)"
     stamp = read_stamp(venv)
@@ -211,8 +213,8 @@ def install(venv: Path) -> None:
 def make_path_file_relative(venv: Path) -> None:
     """Name the project in site-packages without the folders above it.
 
-    Before Python 3.13 path files are read in the system's encoding: a folder with a Hangul name, written in UTF-8,
-    would keep this Python from starting on a Korean Windows. Another drive has no relative path and stays.
+    Before Python 3.13 path files are read in the system's encoding: a folder with a Hangul name, written in
+    UTF-8, would keep this Python from starting on a Korean Windows. Other drives have no relative path.
     """
     base = {"base": str(venv), "platbase": str(venv)}
     packages = Path(sysconfig.get_path("purelib", "venv", base))
@@ -225,7 +227,7 @@ def make_path_file_relative(venv: Path) -> None:
 
 def pip(venv: Path, arguments: list[str], pins: int) -> None:
     """Run pip install, show how far it is, and its last lines where it fails."""
-    command = [interpreter(venv), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    command = [str(interpreter(venv)), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     with subprocess.Popen(
         [*command, *arguments],
         stdout=subprocess.PIPE,
@@ -235,19 +237,29 @@ def pip(venv: Path, arguments: list[str], pins: int) -> None:
         encoding="utf-8",
         errors="replace",
     ) as process:
-        lines: list[str] = []
-        seen = 0
-        for line in process.stdout or ():
-            lines = [*lines[-39:], line]
-            if line.startswith(("Collecting ", "Requirement already satisfied: ", "Ignoring ")):
-                seen += 1
-                if pins and (seen % 10 == 0 or seen == pins):
-                    say(f"      {seen} of {pins}")
-            elif line.startswith("Installing collected packages"):
-                say("      unpacking")
+        try:
+            last_lines = follow(process.stdout or (), pins)
+        except KeyboardInterrupt:
+            process.terminate()
+            raise
     if process.returncode != 0:
-        sys.stderr.write("".join(lines))
+        sys.stderr.write("".join(last_lines))
         raise SetupError(
             f"pip ended with exit code {process.returncode}; the lines above say why. Nothing can be installed "
             "without a network connection; otherwise start again: what was downloaded is kept."
         )
+
+
+def follow(output: Iterable[str], pins: int) -> list[str]:
+    """Say every tenth package that pip takes up; the last lines of its output, for the case that it fails."""
+    lines: deque[str] = deque(maxlen=40)
+    seen = 0
+    for line in output:
+        lines.append(line)
+        if pins and line.startswith(("Collecting ", "Requirement already satisfied: ", "Ignoring ")):
+            seen += 1
+            if seen % 10 == 0 or seen == pins:
+                say(f"      {seen} of {pins}")
+        elif line.startswith("Installing collected packages") and pins:
+            say("      unpacking")
+    return list(lines)

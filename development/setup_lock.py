@@ -1,6 +1,6 @@
 """One set-up of an environment at a time, even when two terminals start dev.py at once.
 
-Rule: the operating system holds the lock, so a process that dies releases it; the file means nothing by itself.
+Rule: the operating system holds the lock, so a process that dies releases it; the file alone means nothing.
 """
 
 from __future__ import annotations

@@ -92,8 +92,17 @@ def _duplicate(signal: ev.Signal, books: Books, config: Mapping[str, Any], ts_ns
     return 1.0, 1.0
 
 
+def _idempotency(signal: ev.Signal, books: Books, config: Mapping[str, Any], ts_ns: int) -> Pair:
+    used = any(
+        (row.symbol, row.strategy, row.side) == (signal.symbol, signal.strategy, signal.side)
+        and row.purpose is ev.Purpose.ENTRY and row.bar_ns >= signal.bar_ns
+        for _, row in books.requests.values()
+    )  # fmt: skip
+    return 1.0, float(used)
+
+
 AGAIN: dict[ev.Reason, Again] = {
-    ev.Reason.READY_GATE: lambda *_: (1.0, 0.0),
+    ev.Reason.READY_GATE: lambda signal, books, *_: (1.0, float(books.trading is ev.TradingState.ACTIVE)),
     ev.Reason.WARMUP: lambda signal, books, config, _: (
         float(config["guards"]["warmup"]["bars"]), 0.0 if signal.symbol in books.degraded else float(signal.bars_seen)
     ),
@@ -102,7 +111,7 @@ AGAIN: dict[ev.Reason, Again] = {
     ev.Reason.CLOCK_SKEW: lambda signal, books, config, _: (
         config["guards"]["clock_skew"]["max_ms"] / 1000, signal.clock_skew_ns / SECOND_NS
     ),
-    ev.Reason.SIGNAL_IDEMPOTENCY: lambda *_: (1.0, 1.0),
+    ev.Reason.SIGNAL_IDEMPOTENCY: _idempotency,
     ev.Reason.DUPLICATE_ENTRY: _duplicate,
     ev.Reason.FLASH_MOVE: _flash_move,
     ev.Reason.VOLUME: _volume,

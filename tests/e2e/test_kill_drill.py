@@ -46,7 +46,7 @@ def _manifest(run_id: str, speed: float) -> Manifest:
 
 
 class _Killer:
-    """Kills each life of the engine a random while after it became live, until enough were killed."""
+    """Kills each life of the engine a random while after its start, while it starts, replays or trades."""
 
     def __init__(self) -> None:
         self.killed: list[int] = []
@@ -55,10 +55,10 @@ class _Killer:
 
     def watch(self, view: RunView) -> None:
         """Called by the supervisor's loop."""
-        if view.heartbeat is None or not view.pid or view.pid in self._seen or len(self.killed) >= KILLS:
+        if not view.pid or view.pid in self._seen or len(self.killed) >= KILLS:
             return
         self._seen.add(view.pid)
-        timer = threading.Timer(self._random.uniform(0.0, 0.35), self._kill, [view.pid])
+        timer = threading.Timer(self._random.uniform(0.3, 1.3), self._kill, [view.pid])
         timer.daemon = True
         timer.start()
 
@@ -84,7 +84,12 @@ def test_an_engine_killed_at_twenty_random_moments_ends_as_its_undisturbed_twin(
     supervisor = Supervisor(
         disturbed,
         [sys.executable, "-m", "flowguardian.ops.engine_process", str(disturbed)],
-        SupervisorOptions(first_restart_delay_seconds=0.01, check_interval_seconds=0.05, max_restarts=KILLS + 5),
+        SupervisorOptions(
+            first_restart_delay_seconds=0.01,
+            longest_restart_delay_seconds=0.02,
+            check_interval_seconds=0.05,
+            max_restarts=KILLS + 5,
+        ),
         on_progress=killer.watch,
         registry=Registry(tmp_path / "registry"),
     )

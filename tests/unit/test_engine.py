@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from flowguardian.execution import events as ev
@@ -65,16 +66,9 @@ def test_before_going_live_a_signal_leads_to_nothing() -> None:
 def test_the_first_row_of_a_run_is_followed_by_its_shadowed_limits() -> None:
     shadowed = ev.LimitShadowed(T0, "a", 2, "b", 1)
     core = Engine(limits(), (shadowed,))
-    start = msgspec_run_started()
+    config = msgspec.Raw(b"{}")
+    start = ev.RunStarted(T0, "r", "rehearsal", "paper", "synthetic", config, "", "", "", "1", 1, SYMBOLS, 0, 0)
     assert core.process(start) == [start, shadowed]
-
-
-def msgspec_run_started() -> ev.RunStarted:
-    import msgspec
-
-    return ev.RunStarted(
-        T0, "r", "rehearsal", "paper", "synthetic", msgspec.Raw(b"{}"), "", "", "", "1", 1, SYMBOLS, 0, 0
-    )
 
 
 def test_a_position_carries_the_levels_of_its_order_from_its_fill_price() -> None:
@@ -309,7 +303,7 @@ def test_a_feed_gap_makes_a_symbol_cold_until_it_is_warm_again() -> None:
 
 def test_a_shadow_guard_is_named_in_the_order_it_would_have_refused() -> None:
     desk = Desk()
-    order = one(desk.signal(move=0.9), ev.OrderRequested)
+    order = one(desk.signal(move=0.9, bid=units("99.99"), ask=units("100.01")), ev.OrderRequested)
     assert order.shadow == (ev.Reason.FLASH_MOVE,)
     count = next(line for line in desk.engine.score.funnel() if line.code is ev.Reason.FLASH_MOVE)
     assert (count.enabled, count.shadow, count.refused, count.evaluated) == (False, 1, 0, 1)
