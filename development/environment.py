@@ -29,6 +29,7 @@ STAMP = "flowguardian-stamp.json"
 MAKING = "flowguardian-making"
 NEWEST_TESTED = (3, 14)
 RUNNING = f"{sys.version_info[0]}.{sys.version_info[1]}"
+TAKEN_UP = ("Collecting ", "Processing ", "Requirement already satisfied: ", "Ignoring ")
 UNWANTED_VARIABLES = ("PYTHONHOME", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_REQUIRE_HASHES")
 
 NO_VENV = """\
@@ -125,7 +126,8 @@ def version_of(venv: Path, module: str) -> str | None:
 
 
 def is_ready(venv: Path) -> bool:
-    if (venv / MAKING).exists() or read_stamp(venv) != wanted_stamp(venv):
+    stamp = read_stamp(venv)
+    if (venv / MAKING).exists() or stamp is None or stamp | wanted_stamp(venv) != stamp:
         return False
     return version_of(venv, "os") == RUNNING
 
@@ -138,40 +140,60 @@ def make_ready(venv: Path) -> None:
         if reason:
             say(f"the environment in {venv} {reason}; making it anew")
             remove(venv)
+    made_here = True
     if venv.exists() and any(venv.iterdir()):
         say(f"[1/3] keeping the environment in {venv}")
-        if (venv / STAMP).exists():  # One made by hand has no stamp and gets no mark: it is never removed.
+        made_here = is_made_here(venv)
+        if made_here:  # The mark allows to remove it, so one made by hand never gets it.
             (venv / MAKING).touch()
-            (venv / STAMP).unlink()
     else:
         say(f"[1/3] making an environment with Python {platform.python_version()} in {venv}")
         make_venv(venv)
     install(venv)
-    (venv / STAMP).write_text(json.dumps(wanted_stamp(venv), indent=1) + "\n", encoding="utf-8")
+    stamp = wanted_stamp(venv) | {"made_by": "dev.py" if made_here else "hand"}
+    (venv / STAMP).write_text(json.dumps(stamp, indent=1) + "\n", encoding="utf-8")
     (venv / MAKING).unlink(missing_ok=True)
     say(f"      ready after {time.monotonic() - started:.0f} s\n")
 
 
+def is_made_here(venv: Path) -> bool:
+    """Whether dev.py made the environment, so that it may remove it."""
+    return (venv / MAKING).exists() or (read_stamp(venv) or {}).get("made_by") == "dev.py"
+
+
 def why_remake(venv: Path) -> str:
     """Why nothing in the folder can be kept, or "" if it can; refuses folders that dev.py must not remove."""
+    if not is_made_here(venv):
+        return refuse_unless_usable(venv)
     if (venv / MAKING).exists():
         return "is half made (its making was interrupted)"
-    stamp = read_stamp(venv)
-    if stamp is not None:
-        wanted = wanted_stamp(venv)
-        for what in ("python", "place", "project"):
-            if stamp.get(what) != wanted[what]:
-                return f"was made for {stamp.get(what)}, not for {wanted[what]}"
-        return "" if version_of(venv, "pip") == RUNNING else "does not start"
-    if not venv.is_dir() or (any(venv.iterdir()) and not (venv / "pyvenv.cfg").is_file()):
+    stamp, wanted = read_stamp(venv) or {}, wanted_stamp(venv)
+    for what in ("python", "place", "project"):
+        if stamp.get(what) != wanted[what]:
+            return f"was made for {stamp.get(what)}, not for {wanted[what]}"
+    return "" if version_of(venv, "pip") == RUNNING else "does not start"
+
+
+def refuse_unless_usable(venv: Path) -> str:
+    """What is wrong with a folder that dev.py did not make: a bare half-made environment may be made anew."""
+    if venv.is_dir() and not any(venv.iterdir()):
+        return ""
+    if not (venv / "pyvenv.cfg").is_file():
         raise SetupError(f"{venv} is in use and no Python environment; choose another place with --venv.")
-    if version_of(venv, "os") not in (RUNNING, None):
-        raise SetupError(
-            f"the environment in {venv} was made by hand with another Python than {RUNNING}; "
-            "delete it, or choose another place with --venv."
-        )
-    half_made = any(venv.iterdir()) and version_of(venv, "pip") is None
-    return "is half made (no working Python with pip in it)" if half_made else ""
+    if version_of(venv, "pip") == RUNNING:
+        return ""
+    packages = list(packages_of(venv).glob("*.dist-info"))
+    if version_of(venv, "os") == RUNNING and not packages:
+        return "is half made (there is no pip in it)"
+    raise SetupError(
+        f"the environment in {venv} was made by hand, and its Python is not {RUNNING}, does not start or has "
+        "no pip; delete it, or choose another place with --venv."
+    )
+
+
+def packages_of(venv: Path) -> Path:
+    """Where the environment keeps what is installed (its site-packages)."""
+    return Path(sysconfig.get_path("purelib", "venv", {"base": str(venv), "platbase": str(venv)}))
 
 
 def remove(venv: Path) -> None:
@@ -216,8 +238,7 @@ def make_path_file_relative(venv: Path) -> None:
     Before Python 3.13 path files are read in the system's encoding: a folder with a Hangul name, written in
     UTF-8, would keep this Python from starting on a Korean Windows. Other drives have no relative path.
     """
-    base = {"base": str(venv), "platbase": str(venv)}
-    packages = Path(sysconfig.get_path("purelib", "venv", base))
+    packages = packages_of(venv)
     if packages.drive != ROOT.drive:
         return
     for file in packages.glob("*.pth"):
@@ -245,8 +266,8 @@ def pip(venv: Path, arguments: list[str], pins: int) -> None:
     if process.returncode != 0:
         sys.stderr.write("".join(last_lines))
         raise SetupError(
-            f"pip ended with exit code {process.returncode}; the lines above say why. Nothing can be installed "
-            "without a network connection; otherwise start again: what was downloaded is kept."
+            f"pip ended with exit code {process.returncode}; the lines above say why. Without a network "
+            "connection nothing can be installed; otherwise start again: what was downloaded is kept."
         )
 
 
@@ -256,10 +277,10 @@ def follow(output: Iterable[str], pins: int) -> list[str]:
     seen = 0
     for line in output:
         lines.append(line)
-        if pins and line.startswith(("Collecting ", "Requirement already satisfied: ", "Ignoring ")):
+        if pins and line.startswith(TAKEN_UP):
             seen += 1
-            if seen % 10 == 0 or seen == pins:
+            if seen % 10 == 0:
                 say(f"      {seen} of {pins}")
-        elif line.startswith("Installing collected packages") and pins:
+        elif pins and line.startswith("Installing collected packages"):
             say("      unpacking")
     return list(lines)

@@ -109,7 +109,9 @@ _STRATEGY = StrategyLimits(
 )
 
 
-def limits(*, start_equity: int = units(50_000), strategies: Sequence[str] = ("coin",), **changed: Any) -> Limits:
+def limits(
+    *, start_equity: int = units(50_000), strategies: Sequence[str] = ("coin",), **changed: Any
+) -> Limits:
     """The ordinary limits with any field of any part replaced by keyword; strategy fields go to every strategy."""
     parts = {}
     for name, part in {**_PARTS, "strategy": _STRATEGY}.items():
@@ -162,7 +164,9 @@ def signal(ts_ns: int, symbol: str = SYMBOLS[0], side: int = 1, **changed: Any) 
     return ev.Signal(**{**fields, **changed})
 
 
-def filled(order: ev.OrderRequested, fill_id: int, qty: int, price: int, ts_ns: int | None = None) -> ev.OrderFilled:
+def filled(
+    order: ev.OrderRequested, fill_id: int, qty: int, price: int, ts_ns: int | None = None
+) -> ev.OrderFilled:
     """A fill of an order, with the taker fee of the ordinary limits rounded up."""
     fee = -(-price * qty * _PARTS["costs"].taker // (SCALE * SCALE))
     at = order.ts_ns if ts_ns is None else ts_ns
@@ -248,7 +252,12 @@ def market(
         steps = rng.normal(0, volatility, count)
         prices = (np.rint(100 * (symbol + 1) * np.exp(np.cumsum(steps)) * 100) * TICK).astype(np.int64)
         trades = np.zeros(count, ROW)
-        trades["kind"], trades["symbol"], trades["venue_ns"], trades["ts_ns"] = Kind.TRADE, symbol, times, times
+        trades["kind"], trades["symbol"], trades["venue_ns"], trades["ts_ns"] = (
+            Kind.TRADE,
+            symbol,
+            times,
+            times,
+        )
         trades["a"], trades["b"] = prices, rng.integers(1, 5000, count) * STEP
         trades["flags"][rng.random(count) < path] |= int(Flag.PATH)
         late = rng.random(count) < backfilled
@@ -287,7 +296,9 @@ def _clock(start_ns: int, end_ns: int, every_ns: int) -> np.ndarray[Any, Any]:
     return rows
 
 
-def trade(ts_ns: int, price: str, *, symbol: int = 0, qty: str = "1", flags: int = 0, venue_ns: int = 0) -> Any:
+def trade(
+    ts_ns: int, price: str, *, symbol: int = 0, qty: str = "1", flags: int = 0, venue_ns: int = 0
+) -> Any:
     """One TRADE row."""
     row = np.zeros(1, ROW)
     row["kind"], row["flags"], row["symbol"] = Kind.TRADE, flags, symbol
@@ -326,7 +337,9 @@ class Machine:
         for number, name in enumerate(strategies):
             own = {**(params or {}), "one_in": (params or {}).get("one_in", 2) + number}
             states = [COIN.new_state() for _ in SYMBOLS]
-            running.append(Running(name, python_scan(COIN), COIN.params_from(own), states, dict(COIN.patterns)))
+            running.append(
+                Running(name, python_scan(COIN), COIN.params_from(own), states, dict(COIN.patterns))
+            )
         self.scanner = Scanner(len(SYMBOLS), running, interval_ns=MINUTE, grace_ns=SECOND)
         self.broker = PaperBroker(self.limits.costs, seed, self.engine.instruments)
         self.loop = MarketLoop(

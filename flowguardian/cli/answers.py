@@ -26,7 +26,10 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One step of the funnel; `group` is guard, size, budget or venue. `shadow`: a disabled guard's would-be."""
+    """One step of the funnel; `group` is guard, size, budget or venue.
+
+    `shadow` counts what the step would have refused while it is disabled.
+    """
 
     code: str
     group: str
@@ -161,7 +164,10 @@ class LastTrade(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """`status`: `state` is starting, running, stopped (can be resumed), dead or ended; `verdict` only after the end."""
+    """`status`: `state` is starting, running, stopped (can be resumed), dead or ended.
+
+    `verdict` is the report's once the run has ended, before it says that there is none.
+    """
 
     run_id: str
     kind: str

@@ -42,20 +42,25 @@ COMMANDS: dict[str, Entry] = {
         "감독되는 인수 시험(리허설)을 판정까지 실행합니다.",
     ),
     "paper": Entry("running", "paper", "Run supervised paper trading.", "감독되는 모의 거래를 실행합니다."),
-    "backtest": Entry("running", "backtest", "Run the engine over recorded data.", "기록된 데이터로 엔진을 실행합니다."),
+    "backtest": Entry(
+        "running", "backtest", "Run the engine over recorded data.", "기록된 데이터로 엔진을 실행합니다.",
+    ),
     "status": Entry("reading", "status", "How a run is doing now.", "실행의 현재 상태를 보여 줍니다."),
     "why": Entry(
         "reading", "why", "Why a run trades or does not: the funnel from signal to fill.",
         "거래가 있거나 없는 이유: 신호에서 체결까지의 깔때기.",
     ),
     "explain": Entry(
-        "reading", "explain", "One entry or refusal as arithmetic.", "진입 또는 거절 하나를 계산식으로 보여 줍니다.",
+        "reading", "explain", "One entry or refusal as arithmetic.",
+        "진입 또는 거절 하나를 계산식으로 보여 줍니다.",
     ),
     "verify": Entry(
         "reading", "verify", "Decide a recorded run again and demand the same rows.",
         "기록된 실행을 다시 결정하여 같은 행인지 확인합니다.",
     ),
-    "report": Entry("reading", "report", "Judge a run and write its report.", "실행을 판정하고 보고서를 씁니다."),
+    "report": Entry(
+        "reading", "report", "Judge a run and write its report.", "실행을 판정하고 보고서를 씁니다.",
+    ),
     "data": Entry("data", "data", "Look into and import market data.", "시장 데이터를 살펴보고 가져옵니다."),
 }  # fmt: skip
 
@@ -123,7 +128,8 @@ def _run(args: list[str]) -> int:
         name = next((arg for arg in args if not arg.startswith("-")), "")
         command = typer.main.get_command(build([name] if name in COMMANDS else [], language))
         # Not `command(...)`: that would turn Ctrl-C and a closed pipe into exit codes of its own.
-        with command.make_context("flowguardian", args or ["--help"]) as context:
+        asked = [*args, "--help"] if args in ([], ["config"], ["data"]) else args
+        with command.make_context("flowguardian", asked) as context:
             done = command.invoke(context)
         return done if isinstance(done, int) else output.EXIT_OK
     except BrokenPipeError:
@@ -144,7 +150,7 @@ def _run(args: list[str]) -> int:
 
 def _language_option(args: Sequence[str]) -> str:
     """The value of --lang before typer has read it, for texts that come before or instead of the command."""
-    for arg, following in zip(args, [*args[1:], ""], strict=True):
+    for arg, following in zip(args, [*args[1:], ""], strict=False):
         if arg == "--lang":
             return following
         if arg.startswith("--lang="):

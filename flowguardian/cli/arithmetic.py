@@ -15,7 +15,7 @@ from flowguardian.execution import events as ev
 
 @dataclass
 class Worked:
-    """The outcome: an order (`code` empty) with its numbers, or the step that refuses with limit and value."""
+    """The outcome: an order (`code` empty) with its numbers, or the step that refuses."""
 
     code: str = ""
     qty: int = 0
@@ -83,13 +83,13 @@ class Arithmetic:
         out, signal = self.out, self.signal
         slippage = self.config["execution"]["max_slippage"]
         sign = "+" if signal.side > 0 else "−"
-        out.note("limit_price", f"{n(self.price)} {sign} {slippage} → tick {n(self.instrument.tick_size)}",
+        out.note("limit_price", f"{n(self.price)} × (1 {sign} {slippage}) → tick {n(self.instrument.tick_size)}",
                  n(self.limit_price))  # fmt: skip
         if signal.stop_distance <= 0 or self.limit_price <= 0:
             return out.refuse(ev.Reason.SIZING, 0, signal.stop_distance)
         wanted_qty = self._by_risk()
         wanted = self.reservation(wanted_qty)
-        out.note("wanted", f"{n(wanted_qty)} × {n(self.dear)} + {self.config['fees']['taker']}", m(wanted))
+        out.note("wanted", f"{n(wanted_qty)} × {n(self.dear)} × (1 + {self.config['fees']['taker']})", m(wanted))
         room = self._room()
         if room < self.least:
             return out.refuse(ev.Reason.EXPOSURE, self.least, room)
@@ -182,5 +182,7 @@ class Arithmetic:
             return out.refuse(ev.Reason.VENUE_FILTERS, self.least, worth)
         out.qty, out.reserved = fitted, self.reservation(fitted)
         out.note("notional", f"{n(fitted)} × {n(self.price)}", m(worth))
-        out.note("reserved", f"{n(fitted)} × {n(self.dear)} + {self.config['fees']['taker']}", m(out.reserved))
+        out.note(
+            "reserved", f"{n(fitted)} × {n(self.dear)} × (1 + {self.config['fees']['taker']})", m(out.reserved)
+        )
         return out

@@ -1,6 +1,6 @@
 """Positions, reservations and money folded from journal rows, by short arithmetic of its own.
 
-Rule: it never imports the engine's books, so that what it shows is a second opinion; integers in units of 1e-8.
+Rule: it never imports the engine's books, so what it shows is a second opinion; integers in units of 1e-8.
 """
 
 from __future__ import annotations
@@ -204,7 +204,9 @@ class Books:
         if held.qty == 0:
             del self.positions[held.symbol]
             if qty > closed:
-                rest = Held(held.symbol, held.strategy, side, held.opened_ns, 0, qty - closed, price * (qty - closed))
+                rest = Held(
+                    held.symbol, held.strategy, side, held.opened_ns, 0, qty - closed, price * (qty - closed)
+                )
                 self.positions[held.symbol] = rest
 
     def _closed(self, row: ev.PositionClosed) -> None:

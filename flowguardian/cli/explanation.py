@@ -132,7 +132,9 @@ def _first(run: RunRows, seq: int, key: tuple[object, ...]) -> tuple[int, Outcom
     """The first outcome after a row of the same attempt."""
     for at in range(seq + 1, max(run.rows) + 1):
         row = run.rows.get(at)
-        if isinstance(row, ev.EntryRefused) or (isinstance(row, ev.OrderRequested) and row.purpose is ev.Purpose.ENTRY):
+        if isinstance(row, ev.EntryRefused) or (
+            isinstance(row, ev.OrderRequested) and row.purpose is ev.Purpose.ENTRY
+        ):
             if (row.symbol, row.strategy, row.side, row.bar_ns)[: len(key)] == key:
                 return at, row
     return None
@@ -175,7 +177,9 @@ def _guard(attempt: Attempt, books: Books) -> tuple[tuple[Line, ...], tuple[Comp
         return lines, (), None
     pairs = zip(("limit", "value"), again, (row.limit, row.value), strict=True)
     compared = tuple(
-        Compared(key, f"{mine:.10g}", f"{theirs:.10g}", math.isclose(mine, theirs, rel_tol=SLACK, abs_tol=SLACK))
+        Compared(
+            key, f"{mine:.10g}", f"{theirs:.10g}", math.isclose(mine, theirs, rel_tol=SLACK, abs_tol=SLACK)
+        )
         for key, mine, theirs in pairs
     )
     return lines, compared, None
@@ -185,7 +189,10 @@ def _sized(run: RunRows, attempt: Attempt, books: Books, worked: Worked) -> list
     row = attempt.outcome
     if isinstance(row, ev.EntryRefused):
         pairs = [_same("code", worked.code, row.code.value)]
-        pairs += [_units("limit", worked.limit, int(row.limit)), _units("value", worked.value, int(row.value))]
+        pairs += [
+            _units("limit", worked.limit, int(row.limit)),
+            _units("value", worked.value, int(row.value)),
+        ]
     else:
         pairs = [_same("code", worked.code, "")] if worked.code else []
         pairs += [
@@ -197,7 +204,10 @@ def _sized(run: RunRows, attempt: Attempt, books: Books, worked: Worked) -> list
         ]
     reduced, capped = _beside(run, attempt, ev.EntryReduced), _beside(run, attempt, ev.BudgetCapped)
     if reduced or worked.room:
-        pairs += [_units(f"reduced.{key}", worked.room.get(key, 0), getattr(reduced, key, 0)) for key in ("wanted", "room")]
+        pairs += [
+            _units(f"reduced.{key}", worked.room.get(key, 0), getattr(reduced, key, 0))
+            for key in ("wanted", "room")
+        ]
     if capped or worked.cap:
         for key in ("basis", "allocated", "used", "available", "slots", "wanted", "cap"):
             compare = _same if key == "slots" else _units
@@ -234,11 +244,12 @@ def _would_pass(row: ev.EntryRefused, worked: Worked | None, books: Books, say: 
     if row.code is ev.Reason.SIZING:
         return say("pass_sizing")
     if row.code is ev.Reason.EXPOSURE:
-        return say("pass_exposure", short=f"{limit - value:,.2f}", room=f"{value:,.2f}", least=f"{limit:,.2f}")
+        return say(
+            "pass_exposure", short=f"{limit - value:,.2f}", room=f"{value:,.2f}", least=f"{limit:,.2f}"
+        )
     if row.code is ev.Reason.PORTFOLIO_BUDGET:
         available = max(0, books.allocated(row.strategy) - books.used(row.strategy))
         short = max(0, int(row.limit) * worked.slots - available)
         return say("pass_budget", short=m(short), least=f"{limit:,.2f}", slots=worked.slots, cap=f"{value:,.2f}",
                    needed=m(int(row.limit) * worked.slots), available=m(available))  # fmt: skip
     return say("pass_venue", least=f"{limit:,.2f}", value=f"{value:,.2f}")
-

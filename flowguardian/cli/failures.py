@@ -51,14 +51,17 @@ def explain_failure(error: Exception) -> CliError:
 
 
 def _where(error: Exception) -> str:
-    """The places of a ConfigError; a usage error names its command."""
+    """The place of a single problem with the configuration; a usage error names its command."""
     problems = getattr(error, "problems", ())
-    if problems:
-        return ", ".join(dict.fromkeys(problem.where for problem in problems))
+    if len(problems) == 1:
+        return str(problems[0].where)
     context = getattr(error, "ctx", None)
     return str(context.command_path) if context is not None else ""
 
 
 def _why(error: Exception) -> str:
+    problems = getattr(error, "problems", ())
+    if len(problems) == 1:
+        return str(problems[0]).removeprefix(f"{problems[0].where}: ")
     say = getattr(error, "format_message", None)
     return str(say()) if callable(say) else str(error)

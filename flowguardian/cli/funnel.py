@@ -84,7 +84,13 @@ def why(run: RunRows, say: Say) -> Why:
         refusals=_last_refusals(run, refused, now_ns),
         starvation=tuple(
             Starved(
-                seq, moment(row.ts_ns), row.guard, moment(row.since_ns), row.signals, row.refusals, row.release
+                seq,
+                moment(row.ts_ns),
+                row.guard,
+                moment(row.since_ns),
+                row.signals,
+                row.refusals,
+                row.release,
             )
             for seq, row in run.of(ev.GuardStarvation)
         ),

@@ -92,7 +92,11 @@ def _frees(books: Books, strategy: str = "") -> str:
 
 def _soonest(books: Books, strategy: str = "") -> int:
     return min(
-        (held.expiry_ns for held in books.positions.values() if held.expiry_ns and strategy in ("", held.strategy)),
+        (
+            held.expiry_ns
+            for held in books.positions.values()
+            if held.expiry_ns and strategy in ("", held.strategy)
+        ),
         default=0,
     )
 
@@ -129,6 +133,8 @@ def _without_hold(run: RunRows, now_ns: int, found: tuple[Hold, ...], say: Say) 
     refused = run.last(ev.EntryRefused)
     if refused is not None and refused[1].ts_ns >= signal[1].ts_ns:
         row = refused[1]
-        text = say("now_refused", code=say.reason(row.code), symbol=row.symbol, release=say.release(row.release))
+        text = say(
+            "now_refused", code=say.reason(row.code), symbol=row.symbol, release=say.release(row.release)
+        )
         return Now("refused", text, found)
     return Now("free", say("now_free", at=both(moment(signal[1].ts_ns))), found)

@@ -19,11 +19,11 @@ _WINDOWS_KOREAN = 0x12
 """Primary language id of Korean in a Windows LANGID."""
 
 
-def choose(option: str = "", configured: str = "auto") -> Language:
+def choose(option: str | None = "", configured: str | None = "auto") -> Language:
     """--lang, then the settings of the run, then the system; an unknown --lang is refused by `checked`."""
     for wanted in (option, configured):
         for language in LANGUAGES:
-            if wanted.lower() == language:
+            if wanted and wanted.lower() == language:
                 return language
     return _of_system()
 

@@ -1,4 +1,4 @@
-"""From what a person calls a run to its directory: a path, a run id under the runs folder, or nothing.
+"""From what a person calls a run to its directory: a path, a run id, or nothing.
 
 Rule: a run is a directory with a manifest or a journal in it; nothing is guessed, the nearest name is offered.
 """
@@ -22,7 +22,9 @@ RunArgument = Annotated[
 RunsOption = Annotated[
     Path, typer.Option("--runs", envvar="FLOWGUARDIAN_RUNS", help="The folder of the run folders.")
 ]
-LanguageOption = Annotated[str, typer.Option("--lang", help="ko or en; without it the run's, then the system's.")]
+LanguageOption = Annotated[
+    str, typer.Option("--lang", help="ko or en; without it the run's, then the system's.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object as the last line of stdout.")]
 RUNS = Path("runs")
 
@@ -42,7 +44,11 @@ def find_run(run: str = "", runs: Path = RUNS) -> Path:
     known = [place.name for place in _all(runs)]
     near = get_close_matches(run, known, 1, 0.5)
     why = f"the runs there are: {', '.join(known[-5:])}" if known else "that folder holds no run"
-    fix = f"did you mean {near[0]}?" if near else "name a run directory, or point --runs to the folder of the runs"
+    fix = (
+        f"did you mean {near[0]}?"
+        if near
+        else "name a run directory, or point --runs to the folder of the runs"
+    )
     raise CliError(f"there is no run {run}", where=str(runs), why=why, fix=fix)
 
 

@@ -41,7 +41,8 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "starvation": ("Guard starvation", "가드 기아 (GuardStarvation)"),
     "no_starvation": ("none", "없음"),
     "starved": (
-        "row {seq}: {signals} signals since {since} and no entry; {guard} refused {refusals}; released by: {release}",
+        "row {seq}: {signals} signals since {since} and no entry; {guard} refused {refusals}; "
+        "released by: {release}",
         "행 {seq}: {since}부터 신호 {signals}개, 진입 없음; {guard} 거절 {refusals}회; 해제: {release}",
     ),
     "longest_gap": ("Longest time without an entry", "진입 없는 가장 긴 시간"),
@@ -51,19 +52,31 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     ),
     "why_now": ("Why no trade now", "지금 거래가 없는 이유"),
     "now_ended": ("the run is over ({reason})", "실행이 끝났습니다 ({reason})"),
-    "now_not_live": ("the run is not live yet: history is warming the indicators", "아직 시작 전: 과거 데이터로 지표를 준비하고 있습니다"),
+    "now_not_live": (
+        "the run is not live yet: history is warming the indicators",
+        "아직 시작 전: 과거 데이터로 지표를 준비하고 있습니다",
+    ),
     "now_halted": (
         "entries are switched off: {state} ({reason}); `resume` switches them on",
         "진입이 꺼져 있습니다: {state} ({reason}); `resume`으로 다시 켭니다",
     ),
-    "now_held": ("{code} holds entries back; released by: {release}", "{code}이(가) 진입을 막고 있습니다; 해제: {release}"),
+    "now_held": (
+        "{code} holds entries back; released by: {release}",
+        "{code}이(가) 진입을 막고 있습니다; 해제: {release}",
+    ),
     "until": (", at the latest {at}", ", 늦어도 {at}"),
-    "now_no_signal": ("no signal since {at}: the strategy sees no entry", "{at} 이후 신호 없음: 전략이 진입 기회를 찾지 못했습니다"),
+    "now_no_signal": (
+        "no signal since {at}: the strategy sees no entry",
+        "{at} 이후 신호 없음: 전략이 진입 기회를 찾지 못했습니다",
+    ),
     "now_refused": (
         "the last signal ({symbol}) was refused by {code}; released by: {release}",
         "마지막 신호({symbol})를 {code}이(가) 거절했습니다; 해제: {release}",
     ),
-    "now_free": ("nothing holds entries back; the last signal came {at}", "진입을 막는 것이 없습니다; 마지막 신호 {at}"),
+    "now_free": (
+        "nothing holds entries back; the last signal came {at}",
+        "진입을 막는 것이 없습니다; 마지막 신호 {at}",
+    ),
     "also_held": ("also held", "그 밖에 막힌 것"),
     # status
     "state": ("State", "상태"),
@@ -89,7 +102,10 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "process": ("Process", "프로세스"),
     "not_alive": ("none is alive", "살아 있는 것 없음"),
     # explain
-    "explain_entry": ("Row {seq}: {side} {symbol} entered ({strategy}), {at}", "행 {seq}: {side} {symbol} 진입 ({strategy}), {at}"),
+    "explain_entry": (
+        "Row {seq}: {side} {symbol} entered ({strategy}), {at}",
+        "행 {seq}: {side} {symbol} 진입 ({strategy}), {at}",
+    ),
     "explain_refused": (
         "Row {seq}: {side} {symbol} refused by {code} ({strategy}), {at}",
         "행 {seq}: {side} {symbol} 거절 {code} ({strategy}), {at}",
@@ -100,7 +116,10 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "released_by": ("released by", "해제"),
     "equal": ("recomputed = journal ✓", "다시 계산 = 저널 ✓"),
     "differs": ("recomputed = journal ✗", "다시 계산 = 저널 ✗"),
-    "not_computed": ("recomputed = journal –: the rows do not hold what the guard saw", "다시 계산 = 저널 –: 가드가 본 값이 행에 없습니다"),
+    "not_computed": (
+        "recomputed = journal –: the rows do not hold what the guard saw",
+        "다시 계산 = 저널 –: 가드가 본 값이 행에 없습니다",
+    ),
     "line_equity": ("equity = balance + unrealised", "자산 = 잔고 + 미실현"),
     "line_limit_price": ("limit price", "지정가"),
     "line_atr": ("ATR / price", "ATR / 가격"),
@@ -126,7 +145,8 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
         "여유 {short} USDT 추가: 여유 {room}, 최소 주문 {least}",
     ),
     "pass_budget": (
-        "{short} USDT more budget: {least} × {slots} slots = {needed} needed, {available} available ({cap} per slot)",
+        "{short} USDT more budget: {least} × {slots} slots = {needed} needed, {available} "
+        "available ({cap} per slot)",
         "예산 {short} USDT 추가: {least} × 슬롯 {slots} = {needed} 필요, {available} 남음 (슬롯당 {cap})",
     ),
     "pass_venue": (
@@ -136,8 +156,14 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     # verify, report, config, data
     "verified": ("{run_id}: {message}", "{run_id}: {message}"),
     "verify_ok": ("the run is reproduced", "실행이 그대로 재현됩니다"),
-    "verify_bad": ("the run is NOT reproduced; row {row} differs", "실행이 재현되지 않습니다; 행 {row}이(가) 다릅니다"),
-    "other_code": ("the deciding code is not the one that made the run", "결정 코드가 이 실행을 만든 코드와 다릅니다"),
+    "verify_bad": (
+        "the run is NOT reproduced; row {row} differs",
+        "실행이 재현되지 않습니다; 행 {row}이(가) 다릅니다",
+    ),
+    "other_code": (
+        "the deciding code is not the one that made the run",
+        "결정 코드가 이 실행을 만든 코드와 다릅니다",
+    ),
     "report_at": ("report: {path}", "보고서: {path}"),
     "written": ("written: {path}", "작성함: {path}"),
     "next_command": ("next: {command}", "다음: {command}"),

@@ -68,7 +68,10 @@ def print_error(error: CliError, language: str = "en") -> None:
         lines.append(f"  --> {error.where}")
     for key in ("why", "fix"):
         text = getattr(error, key)
-        lines += [f"  {words[key] if number == 0 else '...'}: {line}" for number, line in enumerate(text.splitlines())]
+        lines += [
+            f"  {words[key] if number == 0 else '...'}: {line}"
+            for number, line in enumerate(text.splitlines())
+        ]
     print("\n".join(lines), file=sys.stderr, flush=True)
 
 

@@ -20,6 +20,9 @@ from flowguardian.journal.ops_events import HostSampled, OpsRow, SegmentClosed
 from flowguardian.ops.ops_journal import FILE_NAME as OPS_FILE
 from flowguardian.ops.ops_journal import read_ops
 
+RESUMABLE = ("interrupted", "stopped", "preflight", "config_error")
+"""Ends after which a run can be resumed, so that nobody may judge it yet."""
+
 Kind = TypeVar("Kind", bound=ev.Row)
 
 
@@ -77,13 +80,17 @@ class RunRows:
 
     @property
     def ended(self) -> bool:
-        """Whether the run has come to its planned end; what was only stopped can go on."""
-        return self.end_reason == "completed"
+        """Whether the run is over for good; what was only stopped can go on."""
+        return bool(self.end_reason) and self.end_reason not in RESUMABLE
 
     @cached_property
     def instruments(self) -> dict[str, Any]:
         """The venue's filters by symbol, the newest."""
-        return {instrument.symbol: instrument for _, row in self.of(ev.InstrumentsSet) for instrument in row.instruments}
+        return {
+            instrument.symbol: instrument
+            for _, row in self.of(ev.InstrumentsSet)
+            for instrument in row.instruments
+        }
 
 
 def read_run(run_dir: Path) -> RunRows:

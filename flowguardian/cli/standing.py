@@ -28,7 +28,7 @@ from flowguardian.execution.timers import MINUTE_NS, NAMED
 from flowguardian.ops.registry import Registered, Registry
 from flowguardian.ops.segments import run_time_ns, segment_spans
 
-NO_VERDICT = "no verdict, running"
+RUNNING, NO_VERDICT = "no verdict, running", "no verdict"
 NOT_JUDGED = "not judged yet"
 REPORT = "report.json"
 
@@ -48,7 +48,7 @@ def status(run: RunRows, say: Say, registry: Registry | None = None) -> Status:
         mode=start.mode,
         feed=start.feed,
         state=_state(run, living),
-        verdict=_verdict(run),
+        verdict=_verdict(run, living),
         run_seconds=run_seconds(run),
         planned_seconds=start.planned_ns / SECOND_NS,
         market_time=moment_or_none(run.market_ns),
@@ -81,10 +81,10 @@ def _state(run: RunRows, living: list[Registered]) -> str:
     return "stopped" if run.end_reason else "dead"
 
 
-def _verdict(run: RunRows) -> str:
+def _verdict(run: RunRows, living: list[Registered]) -> str:
     """The verdict of the report, once the run has ended; a report of anything else is no verdict on it."""
     if not run.ended:
-        return NO_VERDICT
+        return RUNNING if living else NO_VERDICT
     try:
         report = json.loads((run.run_dir / REPORT).read_text(encoding="utf-8"))
     except (OSError, ValueError):

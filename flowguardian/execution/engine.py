@@ -86,7 +86,7 @@ class Engine:
     # ---- apply, by kind
 
     def _all_changes(self) -> dict[type[ev.Row], tuple[Callable[[ev.Row], None], ...]]:
-        """Who hears which rows, in order: the engine's own state, the guards, the counters, the invariants."""
+        """Who hears which rows, in order: the engine's own state, guards, counters, invariants."""
         own, guards, score = self._appliers(), self.entries.listeners(), self.score.listeners()
         table = {}
         for kind in ev.KINDS.values():

@@ -1,7 +1,7 @@
 """Every row a journal can hold: facts (what came from outside) and decisions (what the engine concluded).
 
 Rule: a row is past tense, complete, and the only way state changes: `fold(rows)` is the engine's state.
-Amounts are integers in 1e-8 units, times run-clock nanoseconds (UTC), sides +1 (long, buy) or -1 (short, sell).
+Amounts are integers in 1e-8 units, times run-clock nanoseconds (UTC), sides +1 (long, buy), -1 (short, sell).
 Exogenous facts are read back by a replay; derived facts follow from the tape and must be reproduced by it.
 """
 
@@ -316,8 +316,11 @@ class FlipPlanned(Row, frozen=True, gc=False):
 
 
 class OrderRequested(Row, frozen=True, gc=False):
-    """An order to send. Entries are IOC limits at `limit_price` and reserve `reserved`; exits are market
-    orders (`limit_price` 0) that only reduce. `bound` names what set the size of an entry."""
+    """An order to send.
+
+    Entries are IOC limits at `limit_price` and reserve `reserved`; exits are market orders (`limit_price` 0)
+    that only reduce. `bound` names what set the size of an entry.
+    """
 
     order_id: int
     symbol: str
@@ -376,7 +379,7 @@ class PositionReduced(Row, frozen=True, gc=False):
 
 
 class PositionClosed(Row, frozen=True, gc=False):
-    """A position is flat: totals over its life. `realised` is before `fees` (entry and exit) and `funding`."""
+    """A position is flat: totals over its life; `realised` is before `fees` (of both ends) and `funding`."""
 
     symbol: str
     strategy: str

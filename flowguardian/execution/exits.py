@@ -1,6 +1,6 @@
 """Exits: what a trigger, a fill or an expired exit order leads to.
 
-Rule: nothing here can be refused. Reducing risk is always allowed; a part that did not fill is asked for again.
+Rule: nothing here can be refused. Reducing risk is always allowed; what did not fill is asked for again.
 """
 
 from __future__ import annotations

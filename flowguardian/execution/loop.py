@@ -81,8 +81,10 @@ class MarketLoop:
         self._on_row: dict[type[ev.Row], Callable[[Any], None]] = {
             ev.OrderRequested: self._send,
             ev.PositionOpened: self._watch,
-            ev.PositionIncreased: lambda row: self._retrigger(row, False),
-            ev.PositionReduced: lambda row: self._retrigger(row, row.reason is ev.ExitReason.TARGET1),
+            ev.PositionIncreased: lambda row: self._retrigger(row, first_target=False),
+            ev.PositionReduced: lambda row: self._retrigger(
+                row, first_target=row.reason is ev.ExitReason.TARGET1
+            ),
             ev.PositionClosed: lambda row: self._unwatch(row.symbol),
         }
 
@@ -94,6 +96,9 @@ class MarketLoop:
             self.live_ns = self._sampled_ns = fact.ts_ns + 1
             start = self.engine.limits.start_equity
             self._equity = new_equity(start, self.live_ns, self._equity_interval_ns)
+        elif isinstance(fact, ev.CommandReceived) and fact.command is ev.Command.RESUME:
+            # Flat and refused, an account can never climb back to its peak: a person says go on from here.
+            self._equity["peak"] = self.equity()
         elif isinstance(fact, ev.FeedGap):
             self._scanner.restart(self._index[fact.symbol])
         self._process(fact)
@@ -234,7 +239,9 @@ class MarketLoop:
         if not self.engine.live:
             return
         strategy = self._scanner.strategies[what[0]]
-        _, bar_ns, side, pattern, stop, target1, target2, trail, atr, volume, mean, move, seen_bars, *_ = what[1]
+        _, bar_ns, side, pattern, stop, target1, target2, trail, atr, volume, mean, move, seen_bars, *_ = (
+            what[1]
+        )
         seen = self._scanner.observe(at_ns, symbol, self._open())
         state = self._equity[0]
         self._process(
@@ -301,7 +308,7 @@ class MarketLoop:
         self._watches[row.symbol] = watch
         self._scan(watch, row.ts_ns + 1)
 
-    def _retrigger(self, row: ev.PositionIncreased | ev.PositionReduced, first_target: bool) -> None:
+    def _retrigger(self, row: ev.PositionIncreased | ev.PositionReduced, *, first_target: bool) -> None:
         watch = self._watches.get(row.symbol)
         if watch is None:
             return
@@ -368,7 +375,9 @@ class MarketLoop:
         """The account no longer covers the maintenance margin: the venue closes everything at the mark."""
         marks = self._scanner.observe(at_ns, 0, self._open())[7:]
         costs = self.engine.limits.costs
-        for (symbol, position), mark in zip(tuple(self.engine.portfolio.positions.items()), marks, strict=True):
+        for (symbol, position), mark in zip(
+            tuple(self.engine.portfolio.positions.items()), marks, strict=True
+        ):
             cost = fee(mark, position.qty, costs.taker)
             self._process(ev.Liquidated(at_ns, symbol, position.qty, mark, cost))
 

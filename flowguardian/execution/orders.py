@@ -97,9 +97,13 @@ class Order:
         if self.state in CLOSED:
             self.reserved = 0
         if following is None:
-            raise IllegalTransition(f"{type(row).__name__} while order {self.request.order_id} is {self.state}")
+            raise IllegalTransition(
+                f"{type(row).__name__} while order {self.request.order_id} is {self.state}"
+            )
         if self.filled > self.request.qty:
-            raise IllegalTransition(f"order {self.request.order_id}: filled {self.filled} > {self.request.qty}")
+            raise IllegalTransition(
+                f"order {self.request.order_id}: filled {self.filled} > {self.request.qty}"
+            )
 
     def snapshot(self) -> tuple[int, str, int, int]:
         """What the state hash covers."""

@@ -119,6 +119,10 @@ class PortfolioManager:
         return sum(order.reserved for order in self.orders.values() if order.request.strategy == strategy)
 
     def get_used_budget(self, strategy: str) -> int:
+        """What the strategy uses now, derived anew each time."""
+        return self._get_used_budget(strategy)
+
+    def _get_used_budget(self, strategy: str) -> int:
         """Entry value of the strategy's open positions plus its reservations."""
         held = sum(p.value() for p in self.positions.values() if p.strategy == strategy)
         return held + self.get_reserved_budget(strategy)

@@ -1,6 +1,6 @@
 """How large an entry is: risk over stop distance, then every room there is, then down to the venue's grid.
 
-Rule: one pass, each step only ever makes the quantity smaller, and `fit` (which rounds down) has the last word.
+Rule: one pass, each step only ever makes the quantity smaller, and `fit`, which rounds down, comes last.
 """
 
 from __future__ import annotations
@@ -58,13 +58,19 @@ class PositionSizer:
         self._limits = limits
         self._portfolio = portfolio
 
-    def size(self, signal: Signal, instrument: Instrument, equity: int) -> Sized | tuple[Refused, tuple[BudgetCapped, ...]]:
+    def size(
+        self, signal: Signal, instrument: Instrument, equity: int
+    ) -> Sized | tuple[Refused, tuple[BudgetCapped, ...]]:
         """Either what to order, or why not (with the cap row that came before it)."""
         limits, costs = self._limits, self._limits.costs
         price = self._decision_price(signal)
         limit_price = worst_price(price, signal.side, costs.max_slippage, instrument.tick_size)
         # A short can fill above its limit; the budget holds the dearer of the two ends of the band.
-        dear = limit_price if signal.side > 0 else worst_price(price, 1, costs.max_slippage, instrument.tick_size)
+        dear = (
+            limit_price
+            if signal.side > 0
+            else worst_price(price, 1, costs.max_slippage, instrument.tick_size)
+        )
         if signal.stop_distance <= 0 or limit_price <= 0:
             return Refused(Reason.SIZING, 0.0, float(signal.stop_distance), Release.NEXT_SIGNAL, 0), ()
         qty, bound = self._by_risk(signal, price, equity, dear)
@@ -84,7 +90,9 @@ class PositionSizer:
             return Refused(Reason.PORTFOLIO_BUDGET, float(least), float(cap), Release.BUDGET_FREES, 0), ()
         if wanted > cap:
             if not limits.sizing.allow_partial_entry:
-                return Refused(Reason.PORTFOLIO_BUDGET, float(wanted), float(cap), Release.BUDGET_FREES, 0), ()
+                return Refused(
+                    Reason.PORTFOLIO_BUDGET, float(wanted), float(cap), Release.BUDGET_FREES, 0
+                ), ()
             rows = (*rows, capped)
             qty, bound = affordable(cap, dear, costs.taker, instrument.step_size), "budget"
 

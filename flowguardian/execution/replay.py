@@ -80,7 +80,7 @@ def _show(row: Row) -> str:
 
 
 def replay(loop: MarketLoop, blocks: Iterable[Rows], facts: Iterable[Row]) -> None:
-    """Feed a tape and the exogenous facts of its journal to a fresh loop, each fact after the rows up to it."""
+    """Feed a tape and the exogenous facts of its journal to a fresh loop; a fact follows the rows up to it."""
     waiting = iter(facts)
     fact = next(waiting, None)
     for chunk in _chunks(blocks):
@@ -120,5 +120,3 @@ def _chunks(blocks: Iterable[Rows]) -> Iterator[Rows]:
 def exogenous(rows: Iterable[Row]) -> list[Row]:
     """The facts of a journal that came from outside."""
     return [row for row in rows if isinstance(row, EXOGENOUS)]
-
-

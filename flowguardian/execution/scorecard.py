@@ -1,4 +1,4 @@
-"""What happened so far, counted from rows: the entry funnel, the totals of a checkpoint, the starvation watch.
+"""What happened so far, counted from rows: the entry funnel, a checkpoint's totals, the starvation watch.
 
 Rule: every count follows from rows alone. A guard was evaluated by each attempt that got as far as it, so the
 outcome of each attempt gives all counts of the funnel; nothing is incremented on the way.

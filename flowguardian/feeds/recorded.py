@@ -48,6 +48,7 @@ def open_market(
     clock_interval_ns: int = SECOND_NS,
     path: bool = False,
     funding: Mapping[str, Rows] | None = None,
+    synthetic_funding: bool = True,
     table: Mapping[str, Instrument] = INSTRUMENTS,
 ) -> BarMarket | TradeMarket:
     """The market of a spec: "synthetic:SEED", "bars:PATH", "trades:PATH" or a path, known by its columns.
@@ -61,7 +62,7 @@ def open_market(
     kind, _, rest = spec.partition(":")
     if kind == "synthetic":
         return _synthetic(
-            rest, symbols, start_ns, hours, history_bars, seed, bridge, clock_interval_ns, table
+            rest, symbols, start_ns, hours, history_bars, seed, bridge, clock_interval_ns, table, synthetic_funding
         )
     # The readers load pyarrow, which a synthetic market does without.
     from flowguardian.market.datasets import kind_of
@@ -146,6 +147,7 @@ def _synthetic(
     bridge: Bridge,
     clock_interval_ns: int,
     table: Mapping[str, Instrument],
+    synthetic_funding: bool,
 ) -> BarMarket:
     if not text.isdecimal():
         raise MarketSpecError(f"synthetic:{text}: the seed must be a whole number, as in synthetic:7.")
@@ -165,7 +167,7 @@ def _synthetic(
         feed_kind="synthetic",
         bridge=bridge,
         clock_interval_ns=clock_interval_ns,
-        synthetic_funding=True,
+        synthetic_funding=synthetic_funding,
     )
 
 

@@ -1,6 +1,7 @@
 """An account that has fallen too far below its peak takes no more entries.
 
 Rule: drawdown = peak equity - equity now, relative to the peak (not to the start); a new peak is none.
+The peak is measured anew from the operator's `resume`.
 """
 
 from __future__ import annotations
@@ -26,4 +27,4 @@ class Drawdown(Stateless):
         if fall <= 0 or fall * SCALE < peak * self._drawdown:
             return None
         value = fall / peak if peak > 0 else 1.0
-        return Refused(Reason.DRAWDOWN, self._drawdown / SCALE, value, Release.EQUITY_RECOVERS, 0)
+        return Refused(Reason.DRAWDOWN, self._drawdown / SCALE, value, Release.RESUME_COMMAND, 0)

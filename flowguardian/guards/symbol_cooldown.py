@@ -1,11 +1,12 @@
 """After a position has closed, its symbol rests.
 
-Rule: armed by the close of a position, by nothing else; over at exactly close + cooldown.
+Rule: armed by the close of a position, by nothing else; over at exactly close + cooldown. The close that turns
+a position round arms nothing: it is half of one decision, and the other half could never enter.
 """
 
 from __future__ import annotations
 
-from flowguardian.execution.events import PositionClosed, Reason, Row, Signal
+from flowguardian.execution.events import ExitReason, PositionClosed, Reason, Row, Signal
 from flowguardian.execution.limits import Limits
 from flowguardian.guards.base import Refused, Release, View
 from flowguardian.market.records import SECOND_NS
@@ -39,7 +40,7 @@ class SymbolCooldown:
         )
 
     def apply(self, row: Row) -> None:
-        if isinstance(row, PositionClosed):
+        if isinstance(row, PositionClosed) and row.reason is not ExitReason.OPPOSITE:
             self._closed[row.symbol] = row.ts_ns
 
     def snapshot(self) -> object:

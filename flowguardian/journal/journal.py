@@ -52,7 +52,7 @@ class MemoryRecorder:
     def market(self, rows: npt.NDArray[np.void]) -> None:
         """The data is on disk already."""
 
-    def commit(self, rows: Sequence[Row], *, durable: bool) -> None:  # noqa: ARG002 - nothing to wait for
+    def commit(self, rows: Sequence[Row], *, durable: bool) -> None:
         """Keep the rows."""
         self.rows.extend(rows)
 
@@ -68,7 +68,7 @@ class BatchRecorder:
     def market(self, rows: npt.NDArray[np.void]) -> None:
         """The data is on disk already."""
 
-    def commit(self, rows: Sequence[Row], *, durable: bool) -> None:  # noqa: ARG002 - written in batches
+    def commit(self, rows: Sequence[Row], *, durable: bool) -> None:
         """Keep the rows until a batch is full."""
         self._rows.extend([(row.ts_ns, type(row).__name__, encode(row)) for row in rows])
         if len(self._rows) >= self._batch:

@@ -6,6 +6,8 @@ interval; an interval without a trade is a flat bar with `gap` set; a trade of a
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -40,7 +42,7 @@ def room_for(span_ns: int, interval_ns: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _emit(cur, interval, stamp, out, k):  # type: ignore[no-untyped-def]
+def _emit(cur: Any, interval: Any, stamp: Any, out: Any, k: Any) -> Any:
     """Write the open bar (or a gap) and move on to the next interval."""
     bar = out[k]
     bar.open_ns = cur.start
@@ -68,7 +70,7 @@ def _emit(cur, interval, stamp, out, k):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _deadline(clock, c, due):  # type: ignore[no-untyped-def]
+def _deadline(clock: Any, c: Any, due: Any) -> Any:
     """Index of the first clock row at or after `due`, from index `c` on."""
     while c < len(clock) and clock[c] < due:
         c += 1
@@ -76,7 +78,20 @@ def _deadline(clock, c, due):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def close_bars(ts, venue, price, qty, lo, hi, clock, open_bars, s, interval, grace, out):  # type: ignore[no-untyped-def]
+def close_bars(  # noqa: C901, PLR0912, PLR0915 - one loop over rows is what numba compiles best
+    ts: Any,
+    venue: Any,
+    price: Any,
+    qty: Any,
+    lo: Any,
+    hi: Any,
+    clock: Any,
+    open_bars: Any,
+    s: Any,
+    interval: Any,
+    grace: Any,
+    out: Any,
+) -> Any:
     """Build bars of symbol `s` from rows [lo, hi) and the chunk's clock; returns how many closed.
 
     `open_bars` are the carried OPEN_BAR records, `out` BAR records with enough room (`room_for`). Returns -1
@@ -115,21 +130,21 @@ def close_bars(ts, venue, price, qty, lo, hi, clock, open_bars, s, interval, gra
             end = cur.start + interval
             c = _deadline(clock, c, end + grace)
             due = clock[c] if c < len(clock) else NEVER
-            o, h, l, p, v = cur.open, cur.high, cur.low, cur.close, cur.volume
+            first_price, high, low, p, v = cur.open, cur.high, cur.low, cur.close, cur.volume
             first = i
             if cur.trades == 0:
-                o = h = l = price[i]
+                first_price = high = low = price[i]
             while i < hi and venue[i] < end and ts[i] < due:
                 if venue[i] >= cur.start:
                     p = price[i]
-                    h = max(h, p)
-                    l = min(l, p)
+                    high = max(high, p)
+                    low = min(low, p)
                     v += qty[i] * _UNIT
                 else:
                     cur.late += 1
                     first += 1
                 i += 1
-            cur.open, cur.high, cur.low, cur.close, cur.volume = o, h, l, p, v
+            cur.open, cur.high, cur.low, cur.close, cur.volume = first_price, high, low, p, v
             cur.last = p
             cur.trades += i - first
             continue

@@ -6,7 +6,7 @@ Trades of symbol `s` are `trade_ts[trade_at[s]:trade_at[s+1]]`, tops likewise. S
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +47,7 @@ class Columns(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def _count(rows, trade_at, top_at):  # type: ignore[no-untyped-def]
+def _count(rows: Any, trade_at: Any, top_at: Any) -> Any:
     clocks = 0
     flagged = 0
     for row in rows:
@@ -65,7 +65,22 @@ def _count(rows, trade_at, top_at):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _fill(rows, trade_at, top_at, ts, venue, price, qty, flags, top_ts, bid, bid_qty, ask, ask_qty, clock):  # type: ignore[no-untyped-def]
+def _fill(
+    rows: Any,
+    trade_at: Any,
+    top_at: Any,
+    ts: Any,
+    venue: Any,
+    price: Any,
+    qty: Any,
+    flags: Any,
+    top_ts: Any,
+    bid: Any,
+    bid_qty: Any,
+    ask: Any,
+    ask_qty: Any,
+    clock: Any,
+) -> Any:
     trade_next = trade_at.copy()
     top_next = top_at.copy()
     clocks = 0
@@ -97,14 +112,32 @@ def partition(rows: Rows, symbols: int) -> Columns:
     trade_at, top_at = np.zeros(symbols + 1, np.int64), np.zeros(symbols + 1, np.int64)
     clocks, flagged = _count(rows, trade_at, top_at)
     trades, tops = int(trade_at[-1]), int(top_at[-1])
-    trade = [np.empty(trades, np.int64) for _ in range(4)]
+    ts, venue, price, qty = (np.empty(trades, np.int64) for _ in range(4))
     flags = np.empty(trades, np.uint8) if flagged else NO_FLAGS
-    top = [np.empty(tops, np.int64) for _ in range(5)]
+    top_ts, bid, bid_qty, ask, ask_qty = (np.empty(tops, np.int64) for _ in range(5))
     clock = np.empty(clocks, np.int64)
-    _fill(rows, trade_at, top_at, *trade, flags, *top, clock)
-    rest = len(rows) - trades - tops - clocks
-    others = rows[(rows["kind"] != _TRADE) & (rows["kind"] != _TOP) & (rows["kind"] != _CLOCK)] if rest else rows[:0]
-    return Columns(*trade, flags, trade_at, *top, top_at, clock, others, int(rows["ts_ns"][-1]))
+    _fill(rows, trade_at, top_at, ts, venue, price, qty, flags, top_ts, bid, bid_qty, ask, ask_qty, clock)
+    others = rows[:0]
+    if trades + tops + clocks < len(rows):
+        kind = rows["kind"]
+        others = rows[(kind != _TRADE) & (kind != _TOP) & (kind != _CLOCK)]
+    return Columns(
+        trade_ts=ts,
+        trade_venue=venue,
+        price=price,
+        qty=qty,
+        flags=flags,
+        trade_at=trade_at,
+        top_ts=top_ts,
+        bid=bid,
+        bid_qty=bid_qty,
+        ask=ask,
+        ask_qty=ask_qty,
+        top_at=top_at,
+        clock=clock,
+        others=others,
+        end_ns=int(rows["ts_ns"][-1]),
+    )
 
 
 def trades_only(ts: Ints, price: Ints, qty: Ints, trade_at: Ints, clock: Ints) -> Columns:
@@ -121,7 +154,7 @@ def new_tails(symbols: int) -> Ints:
 
 
 @njit(cache=True, nogil=True)
-def last_index(ts, lo, hi, at):  # type: ignore[no-untyped-def]
+def last_index(ts: Any, lo: Any, hi: Any, at: Any) -> Any:
     """Index of the last stamp <= `at` in ts[lo:hi], or -1."""
     low, high = lo, hi
     while low < high:
@@ -134,7 +167,22 @@ def last_index(ts, lo, hi, at):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def observe(at, wanted, count, trade_ts, price, trade_at, top_ts, bid, bid_qty, ask, ask_qty, top_at, tails, out):  # type: ignore[no-untyped-def]
+def observe(
+    at: Any,
+    wanted: Any,
+    count: Any,
+    trade_ts: Any,
+    price: Any,
+    trade_at: Any,
+    top_ts: Any,
+    bid: Any,
+    bid_qty: Any,
+    ask: Any,
+    ask_qty: Any,
+    top_at: Any,
+    tails: Any,
+    out: Any,
+) -> Any:
     """What was known at stamp `at`: out[0:7] of symbol wanted[0], then the last price of wanted[1:count]."""
     s = wanted[0]
     i = last_index(trade_ts, trade_at[s], trade_at[s + 1], at)
@@ -157,7 +205,7 @@ def observe(at, wanted, count, trade_ts, price, trade_at, top_ts, bid, bid_qty, 
 
 
 @njit(cache=True, nogil=True)
-def next_row(due, s, trade_ts, trade_at, top_ts, top_at):  # type: ignore[no-untyped-def]
+def next_row(due: Any, s: Any, trade_ts: Any, trade_at: Any, top_ts: Any, top_at: Any) -> Any:
     """Stamp of the first trade or top of symbol `s` at or after `due`, or -1 when the chunk has none."""
     found = -1
     i = last_index(trade_ts, trade_at[s], trade_at[s + 1], due - 1)
@@ -172,7 +220,18 @@ def next_row(due, s, trade_ts, trade_at, top_ts, top_at):  # type: ignore[no-unt
 
 
 @njit(cache=True, nogil=True)
-def carry(trade_ts, price, trade_at, top_ts, bid, bid_qty, ask, ask_qty, top_at, tails):  # type: ignore[no-untyped-def]
+def carry(
+    trade_ts: Any,
+    price: Any,
+    trade_at: Any,
+    top_ts: Any,
+    bid: Any,
+    bid_qty: Any,
+    ask: Any,
+    ask_qty: Any,
+    top_at: Any,
+    tails: Any,
+) -> Any:
     """Remember the last trade and top of each symbol for the next chunk."""
     for s in range(len(trade_at) - 1):
         if trade_at[s + 1] > trade_at[s]:

@@ -6,6 +6,8 @@ split: with q = 1e8·a + b and p = 1e8·c + d, floor(q·p / 1e8) = a·p + b·c +
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -22,21 +24,25 @@ EQUITY = np.dtype(
         ("next_ns", "i8"),  # a sample is due on the first clock row at or after
     ]
 )
-HELD = np.dtype(
-    [("symbol", "i8"), ("side", "i8"), ("qty", "i8"), ("cost_hi", "i8"), ("cost_lo", "i8")]
-)
+HELD = np.dtype([("symbol", "i8"), ("side", "i8"), ("qty", "i8"), ("cost_hi", "i8"), ("cost_lo", "i8")])
 DAY_NS = 86_400_000_000_000
 
 
 def new_equity(start_equity: int, at_ns: int, interval_ns: int) -> npt.NDArray[np.void]:
     """The carried record at the moment a run goes live."""
     record = np.zeros(1, EQUITY)
-    record[0] = (start_equity, start_equity, at_ns // DAY_NS, start_equity, (at_ns // interval_ns + 1) * interval_ns)
+    record[0] = (
+        start_equity,
+        start_equity,
+        at_ns // DAY_NS,
+        start_equity,
+        (at_ns // interval_ns + 1) * interval_ns,
+    )
     return record
 
 
 @njit(cache=True, nogil=True)
-def unrealised(side, qty, mark, cost_hi, cost_lo):  # type: ignore[no-untyped-def]
+def unrealised(side: Any, qty: Any, mark: Any, cost_hi: Any, cost_lo: Any) -> Any:
     """floor(side · (qty·mark − cost) / 1e8), cost = 1e8·cost_hi + cost_lo; exact for values below 9e10."""
     a, b = qty // UNITS, qty % UNITS
     c, d = mark // UNITS, mark % UNITS
@@ -49,7 +55,21 @@ def unrealised(side, qty, mark, cost_hi, cost_lo):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True)
-def sample_equity(clock, after_ns, until_ns, trade_ts, price, trade_at, tails, held, count, balance, margin, interval, carried):  # type: ignore[no-untyped-def]
+def sample_equity(
+    clock: Any,
+    after_ns: Any,
+    until_ns: Any,
+    trade_ts: Any,
+    price: Any,
+    trade_at: Any,
+    tails: Any,
+    held: Any,
+    count: Any,
+    balance: Any,
+    margin: Any,
+    interval: Any,
+    carried: Any,
+) -> Any:
     """Take the samples due on clock rows in (after_ns, until_ns]; returns the stamp of a liquidation or -1.
 
     `held[:count]` are the open positions, `margin` the maintenance margin ratio (1e-8).
@@ -74,10 +94,8 @@ def sample_equity(clock, after_ns, until_ns, trade_ts, price, trade_at, tails, h
         if now // DAY_NS != state.day:
             state.day = now // DAY_NS
             state.day_start = equity
-        if equity > state.peak:
-            state.peak = equity
-        if equity < state.low:
-            state.low = equity
+        state.peak = max(state.peak, equity)
+        state.low = min(state.low, equity)
         if count > 0 and equity <= needed:
             return now
     return -1

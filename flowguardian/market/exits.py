@@ -6,6 +6,8 @@ before the target, with the levels the rows before it made.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -30,7 +32,7 @@ _BACKFILLED, _PATH = int(Flag.BACKFILLED), int(Flag.PATH)
 
 
 @njit(cache=True, nogil=True)
-def _first(ts, lo, hi, at):  # type: ignore[no-untyped-def]
+def _first(ts: Any, lo: Any, hi: Any, at: Any) -> Any:
     """First index in [lo, hi) with ts >= at, else hi."""
     while lo < hi:
         middle = (lo + hi) // 2
@@ -42,7 +44,20 @@ def _first(ts, lo, hi, at):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def scan_exit(ts, price, flags, lo, hi, from_ts, before_ts, clock, last, watches, w, hit):  # type: ignore[no-untyped-def]
+def scan_exit(  # noqa: C901, PLR0912 - one pass over rows is what numba compiles best
+    ts: Any,
+    price: Any,
+    flags: Any,
+    lo: Any,
+    hi: Any,
+    from_ts: Any,
+    before_ts: Any,
+    clock: Any,
+    last: Any,
+    watches: Any,
+    w: Any,
+    hit: Any,
+) -> Any:
     """Scan rows of one symbol with from_ts <= stamp < before_ts; `hit` gets (ts, code, price, level, path).
 
     `watches[w]` (a WATCH record) is moved along to the row before the hit, or to the end. `last` is the price
@@ -99,7 +114,7 @@ def scan_exit(ts, price, flags, lo, hi, from_ts, before_ts, clock, last, watches
 
 
 @njit(cache=True, nogil=True)
-def _scan_moving(price, flags, i, end, watch):  # type: ignore[no-untyped-def]
+def _scan_moving(price: Any, flags: Any, i: Any, end: Any, watch: Any) -> Any:
     """The scan with a stop that moves, or with flagged rows: returns (row, STOP or TRAILING)."""
     side = watch.side
     target = side * watch.target if watch.target > 0 else np.iinfo(np.int64).max
@@ -112,8 +127,7 @@ def _scan_moving(price, flags, i, end, watch):  # type: ignore[no-untyped-def]
             return i, STOP
         if watch.trail > 0 and p <= watch.best - watch.trail:
             return i, TRAILING
-        if p > watch.best:
-            watch.best = p
+        watch.best = max(watch.best, p)
         if watch.break_even > 0 and watch.moved == 0 and p >= side * watch.break_even:
             watch.moved = 1
             if side * watch.entry > side * watch.stop:

@@ -106,7 +106,9 @@ class Scanner:
             self._bars,
         )
         if count < 0:
-            raise MarketError(f"symbol {symbol}: a trade's venue time lies more than a bar ahead of its stamp")
+            raise MarketError(
+                f"symbol {symbol}: a trade's venue time lies more than a bar ahead of its stamp"
+            )
         return int(count)
 
     def _grow(self, room: int) -> None:
@@ -115,7 +117,7 @@ class Scanner:
             self._signals = np.zeros(room, SIGNAL)
 
     def observe(self, at_ns: int, symbol: int, others: Sequence[int]) -> list[int]:
-        """(price, its stamp, bid, bid quantity, ask, ask quantity, stamp) of `symbol`, then prices of `others`."""
+        """(price, its stamp, bid, its quantity, ask, its quantity, stamp) of `symbol`, then prices of `others`."""
         wanted = self._wanted
         wanted[0] = symbol
         count = 1
@@ -171,7 +173,7 @@ class Scanner:
             0,
             self._hit,
         )
-        return self._hit.tolist()  # type: ignore[no-any-return]
+        return self._hit.tolist()
 
     def clock(self) -> npt.NDArray[np.int64]:
         """The chunk's clock rows."""

@@ -11,6 +11,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +67,7 @@ class TapeWriter:
                 with path.open("r+b") as torn:
                     torn.truncate(whole)
         self._number = len(paths)
-        self._file = paths[-1].open("ab") if paths else self._next_segment()
+        self._file: BinaryIO = paths[-1].open("ab") if paths else self._next_segment()
 
     def append(self, rows: Rows) -> None:
         """Write one block and hand it to the operating system; raises TapeError when it is out of order."""
@@ -96,7 +97,7 @@ class TapeWriter:
             self.sync()
             self._file.close()
 
-    def _next_segment(self):  # type: ignore[no-untyped-def]
+    def _next_segment(self) -> BinaryIO:
         self._number += 1
         return (self._directory / f"tape-{self._number:05d}.fgt").open("xb")
 

@@ -59,6 +59,7 @@ def open_feed(settings: Settings, spec: str, *, start_ns: int | None, hours: flo
         top_share=round(market.top_share * UNITS),
         path=market.expand == "path",
         clock_interval_ns=market.clock_interval_seconds * SECOND_NS,
+        synthetic_funding=market.funding,
     )
 
 

@@ -58,15 +58,14 @@ def ask(run_dir: Path, command: Command, by: str) -> int:
                     "INSERT INTO commands (command, asked_by, asked_ns) VALUES (?, ?, ?)",
                     (command, by, time.time_ns()),
                 )
-                number = added.lastrowid
+                number = int(added.lastrowid or 0)
             else:
-                number = waiting[0]
+                number = int(waiting[0])
             db.execute("COMMIT")
     except sqlite3.Error as error:
         where = run_dir / FILE_NAME
         raise CommandError(f"{where}: `{command}` could not be written: {error}. Ask again.") from error
-    assert number is not None
-    return int(number)
+    return number
 
 
 def withdraw(run_dir: Path, command: Command, by: str) -> int:

@@ -122,6 +122,7 @@ def conduct(
             registry=registry,
             account=str(run_dir.absolute()),
             locks=(run_dir / "engine.lock",),
+            log_dir=run_dir / "logs" if settings.paper.clean_start else None,
             first_start=first_start,
             free_bytes_needed=settings.run.min_free_disk_mb * 1_000_000,
         )

@@ -15,7 +15,7 @@ from typing import IO
 
 import msgspec
 
-from flowguardian.ops.platform_process import kill_family, kill_tree, start_child, start_time_of
+from flowguardian.ops.platform_process import kill_tree, start_child, start_time_of
 
 QUEUED_LINES = 4096
 LINE_BYTES = 1 << 16
@@ -82,7 +82,7 @@ def decode_event(line: str) -> EngineEvent:
 class LineQueue:
     """Lines of one stream, taken by a thread of its own; full means the oldest is dropped and counted."""
 
-    def __init__(self, stream: IO[bytes], name: str, on_line: Callable[[], None]) -> None:
+    def __init__(self, stream: IO[bytes] | None, name: str, on_line: Callable[[], None]) -> None:
         self._lines: deque[str] = deque(maxlen=QUEUED_LINES)
         self._lock = threading.Lock()
         self._stream, self._on_line = stream, on_line
@@ -105,7 +105,7 @@ class LineQueue:
         return dropped
 
     def _drain(self) -> None:
-        while piece := self._stream.readline(LINE_BYTES):
+        while self._stream is not None and (piece := self._stream.readline(LINE_BYTES)):
             line = piece.decode("utf-8", errors="replace").rstrip("\r\n")
             with self._lock:
                 self._dropped += len(self._lines) == QUEUED_LINES
@@ -125,7 +125,6 @@ class EngineChild:
         self.pid = self._process.pid
         # A child that already ended is still a zombie of ours, so its start time can be read.
         self.start_time = start_time_of(self.pid) or 0.0
-        assert self._process.stdout is not None and self._process.stderr is not None
         self.stdout = LineQueue(self._process.stdout, "engine stdout", wake)
         self.stderr = LineQueue(self._process.stderr, "engine stderr", wake)
 
@@ -142,7 +141,7 @@ class EngineChild:
 
     def kill(self) -> int:
         """Kill it with everything it started; returns its exit code."""
-        kill_family(self.pid, self.start_time)
+        kill_tree(self.pid, self.start_time)
         self._process.kill()
         return self._process.wait()
 

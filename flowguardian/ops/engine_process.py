@@ -61,7 +61,9 @@ class EngineProcess:
         self._recorder = AnnouncingRecorder(run_dir)
         self._segment = 1
         self.loop = self._resume_or_start()
-        self._heartbeat = Heartbeat(run_dir, self.loop, self._settings.active)
+        self._heartbeat = Heartbeat(
+            self.loop, self._settings.active, float(self._settings.run.heartbeat_seconds)
+        )
 
     def _open_market(self, manifest: Manifest) -> Market:
         hours = manifest.planned_ns / HOUR_NS

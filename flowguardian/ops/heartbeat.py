@@ -1,4 +1,4 @@
-"""What the engine child says about itself on stdout: one JSON object per line, at least once a second.
+"""What the engine child says about itself on stdout: one JSON object per line, at a steady interval.
 
 Rule: it comes from the loop itself, so a hung loop is a silent one.
 """
@@ -9,7 +9,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable
-from pathlib import Path
 
 import msgspec
 
@@ -17,7 +16,6 @@ from flowguardian.execution import events as ev
 from flowguardian.execution.loop import MarketLoop
 from flowguardian.execution.money import decimal
 
-INTERVAL_SECONDS = 1.0
 LAGS_KEPT = 4096
 
 
@@ -45,9 +43,9 @@ def health(row: ev.CheckpointTaken) -> str:
 class Heartbeat:
     """Sums up the loop once a second."""
 
-    def __init__(self, run_dir: Path, loop: MarketLoop, strategies: Iterable[str]) -> None:
-        self._run_dir = run_dir
+    def __init__(self, loop: MarketLoop, strategies: Iterable[str], interval_seconds: float) -> None:
         self._loop = loop
+        self._interval_seconds = interval_seconds
         self._strategies = tuple(strategies)
         self._last = 0.0
         self._lags: deque[float] = deque(maxlen=LAGS_KEPT)
@@ -57,7 +55,7 @@ class Heartbeat:
         if lag_seconds:
             self._lags.append(lag_seconds * 1e3)
         now = time.monotonic()
-        if not force and now - self._last < INTERVAL_SECONDS:
+        if not force and now - self._last < self._interval_seconds:
             return
         self._last = now
         loop = self._loop

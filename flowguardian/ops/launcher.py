@@ -78,4 +78,5 @@ def crash_guard(main: Callable[[], int]) -> int:
 
 
 def _say(text: str) -> None:
-    print(f"launcher: {text}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"launcher: {text}\n")
+    sys.stderr.flush()

@@ -46,21 +46,22 @@ class DatedFile(logging.Handler):
         """Write one record; a failure is reported on stderr by the logging module, never swallowed."""
         try:
             day = datetime.fromtimestamp(record.created, UTC).strftime("%Y%m%d")
-            if self._file is None or day != self._day:
-                self._open(day)
-            assert self._file is not None
-            self._file.write(self.format(record) + "\n")
-            self._file.flush()
+            file = self._file
+            if file is None or day != self._day:
+                file = self._open(day)
+            file.write(self.format(record) + "\n")
+            file.flush()
         except Exception:  # noqa: BLE001  (logging's own contract: handleError reports it)
             self.handleError(record)
 
-    def _open(self, day: str) -> None:
+    def _open(self, day: str) -> TextIO:
         if self._file is not None:
             self._file.close()
         path = self._directory / f"{self._process}-{day}-{os.getpid()}.jsonl"
         # A lone surrogate in a message must not cost the record.
         self._file = path.open("a", encoding="utf-8", errors="backslashreplace", newline="\n")
         self._day = day
+        return self._file
 
     def close(self) -> None:
         """Close the file."""
@@ -137,9 +138,7 @@ def report_uncaught(report: Callable[[str, BaseException], None]) -> Callable[[]
     """
     before = sys.excepthook, threading.excepthook, sys.unraisablehook
 
-    def in_main(
-        kind: type[BaseException], error: BaseException, trace: TracebackType | None
-    ) -> None:
+    def in_main(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if not isinstance(error, KeyboardInterrupt):
             report("main thread", error)
         before[0](kind, error, trace)

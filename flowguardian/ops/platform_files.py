@@ -43,7 +43,7 @@ def replace(source: Path, target: Path) -> None:
     pause = FIRST_PAUSE_SECONDS
     while True:
         try:
-            os.replace(source, target)
+            os.replace(source, target)  # noqa: PTH105  (this is its one place)
         except PermissionError as error:
             if time.monotonic() + pause > deadline:
                 raise ReplaceRefused(

@@ -77,7 +77,7 @@ def boot_id() -> str:
         return BOOT_ID_FILE.read_text(encoding="utf-8").strip()
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         asked = subprocess.run(
-            ["sysctl", "-n", "kern.bootsessionuuid"], capture_output=True, timeout=5, check=True
+            ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"], capture_output=True, timeout=5, check=True
         )
         if asked.stdout.strip():
             return asked.stdout.decode(errors="replace").strip()

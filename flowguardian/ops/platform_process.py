@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -23,6 +24,8 @@ ORPHANED_EXIT = 5
 """Exit code of a child whose parent died: a fault with a written reason."""
 START_TOLERANCE_SECONDS = 1.0
 """Start times are derived from the boot time, which moves a little with the clock."""
+FIRST_PAUSE_SECONDS = 0.002
+LONGEST_PAUSE_SECONDS = 0.05
 PR_SET_PDEATHSIG = 1
 SIGKILL = 9
 
@@ -115,33 +118,42 @@ def request_stop(pid: int, start_time: float) -> bool:
 def wait_gone(pid: int, start_time: float, timeout_seconds: float) -> bool:
     """Wait until a process has ended; False when it still runs after the timeout."""
     process = _find(pid, start_time)
-    if process is None:
-        return True
-    try:
-        process.wait(timeout_seconds)
-    except psutil.TimeoutExpired:
-        return not is_alive(pid, start_time)
-    return True
+    return process is None or not _left_after([process], timeout_seconds)
 
 
 def kill_tree(pid: int, start_time: float, timeout_seconds: float = 5.0) -> bool:
-    """Kill a process and everything it started; True when all are gone within the timeout.
+    """Kill a process and everything it started; True when all have ended within the timeout.
 
-    Not for a child of this process: waiting here would take its exit code from the one who started it.
+    The exit code of an own child stays for whoever started it.
     """
-    _, alive = psutil.wait_procs(kill_family(pid, start_time), timeout=timeout_seconds)
-    return not alive
-
-
-def kill_family(pid: int, start_time: float) -> list[psutil.Process]:
-    """Kill a process and everything it started without waiting; returns whom."""
     root = _find(pid, start_time)
     family = [*_children(root), root] if root is not None else _session_members(pid, start_time)
     for process in family:
         # A process that ended in the meantime is what was wanted.
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    return family
+    return not _left_after(family, timeout_seconds)
+
+
+def _left_after(processes: list[psutil.Process], timeout_seconds: float) -> list[psutil.Process]:
+    """Who still runs after the timeout.
+
+    psutil's own wait would reap a child, whose exit code its starter needs, and would wait for a zombie until
+    somebody reaps it.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    pause = FIRST_PAUSE_SECONDS
+    while (left := [process for process in processes if _runs(process)]) and time.monotonic() < deadline:
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _find(pid: int, start_time: float) -> psutil.Process | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from types import TracebackType
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Self, TextIO
 
 from flowguardian.ops.engine_child import Checkpoint, Heartbeat
 
@@ -81,7 +81,7 @@ class Progress:
         self._last_checkpoint: Checkpoint | None = None
         self._live: Live | None = None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         if not self._plain:
             from rich.console import Console
             from rich.live import Live

@@ -116,9 +116,7 @@ def close_past(past: Past, beat: Beat, ops: OpsJournal, clock: Clock, announced_
             reason = "ended together with its supervisor"
         announced = any(row.target in (process.name, "supervisor") for row in recent)
         ops.write(
-            ProcessExited(
-                clock.wall_ns(), process.name, process.pid, UNKNOWN_EXIT, reason, True, announced
-            )
+            ProcessExited(clock.wall_ns(), process.name, process.pid, UNKNOWN_EXIT, reason, True, announced)
         )
 
 

@@ -114,9 +114,7 @@ class SegmentBook:
         self.number, self._next = self._next, self._next + 1
         self._opened_mono_ns = self.last_mono_ns = mono_ns
         self.last_market_ns = market_ns
-        self._write(
-            SegmentOpened(self._wall_ns(), self.number, self._boot, mono_ns, market_ns, pid, reason)
-        )
+        self._write(SegmentOpened(self._wall_ns(), self.number, self._boot, mono_ns, market_ns, pid, reason))
 
     def alive(self, mono_ns: int, market_ns: int) -> None:
         """A sign of life."""

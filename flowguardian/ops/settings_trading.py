@@ -32,9 +32,6 @@ class Execution(Block):
     )
     latency_min_ms: int = option(20, "Shortest modelled time from decision to match.", "ms", ge=0, le=60_000)
     latency_max_ms: int = option(120, "Longest modelled time from decision to match.", "ms", ge=0, le=60_000)
-    max_send_age_seconds: Number = number(
-        "1", "An entry not sent within this time is dropped and its budget released.", "s", gt=0, le=60
-    )
     maintenance_margin: Number = number(
         "0.005", "Below this share of the open value in equity the venue liquidates.", "ratio", ge=0, lt=1
     )

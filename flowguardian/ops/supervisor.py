@@ -97,8 +97,11 @@ class Supervisor:
         self._wake.set()
 
     def announce(self, fault: str, target: str) -> None:
-        """Write that a fault is about to be injected, durably, before it is; then an abnormal end of
-        `target` (engine, supervisor) is an announced one. Raises TimeoutError when no loop takes it."""
+        """Write durably that a fault is about to be injected.
+
+        The next abnormal end of `target` (engine, supervisor) is then an announced one. Raises TimeoutError
+        when no loop takes it.
+        """
         if threading.get_ident() == self._loop_thread:
             self._record.announce(fault, target)
         else:
@@ -145,7 +148,7 @@ class Supervisor:
         record.write(ProcessStarted(self._clock.wall_ns(), SUPERVISOR, me, start_time_of(me) or 0.0))
         try:
             withdraw(self.run_dir, Command.STOP, SUPERVISOR)
-            reason = self._checked(past.first_start) or self._loop()
+            reason = self._checked(first_start=past.first_start) or self._loop()
         except BaseException as error:
             self._abandon(error)
             raise
@@ -155,7 +158,7 @@ class Supervisor:
         record.beat()
         return reason
 
-    def _checked(self, first_start: bool) -> str:
+    def _checked(self, *, first_start: bool) -> str:
         lines = self._preflight(first_start) if self._preflight is not None else ()
         for line in lines:
             self._record.write(line)
@@ -270,9 +273,7 @@ class Supervisor:
             ask(self.run_dir, Command.STOP, SUPERVISOR)
         except CommandError as error:
             # The engine is then ended after the stop timeout; the run stays resumable either way.
-            self._record.incidents.add(
-                Severity.WARNING, SUPERVISOR, "stop could not be asked", str(error)
-            )
+            self._record.incidents.add(Severity.WARNING, SUPERVISOR, "stop could not be asked", str(error))
 
     # ---- the host and the display
 

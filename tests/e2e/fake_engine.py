@@ -16,6 +16,7 @@ from pathlib import Path
 from flowguardian.execution.events import Command
 from flowguardian.ops.commands import CommandInbox
 from flowguardian.ops.log import configure_logging
+from flowguardian.ops.platform_files import atomic_write
 from flowguardian.ops.platform_process import die_with_parent
 
 SECOND_NS = 1_000_000_000
@@ -41,7 +42,7 @@ class FakeEngine:
         lives = json.loads((run_dir / "scenario.json").read_text(encoding="utf-8"))
         self.life = lives[min(number, len(lives)) - 1]
         self.market_file = run_dir / "market"
-        self.market_ns = int(self.market_file.read_text(encoding="utf-8")) if self.market_file.exists() else START_NS
+        self.market_ns = int(self.market_file.read_bytes()) if self.market_file.exists() else START_NS
         self.inbox = CommandInbox(run_dir)
         self.stopped = False
 
@@ -49,7 +50,8 @@ class FakeEngine:
         """One turn of the loop."""
         if not self.life.get("stuck"):
             self.market_ns += SECOND_NS
-            self.market_file.write_text(str(self.market_ns), encoding="utf-8")
+            # In one step: a kill in the middle of a plain write would leave an empty file.
+            atomic_write(self.market_file, str(self.market_ns).encode())
         say(
             "heartbeat", market_ns=self.market_ns, run_ns=self.market_ns - START_NS, equity=50_000 * 10**8,
             budget_used=5_000 * 10**8, budget_allocated=12_500 * 10**8, entries=3, budget_caps=2,
@@ -72,8 +74,8 @@ class FakeEngine:
             thread.start()
             thread.join()
         elif action == "traceback":
-            text = 'Traceback (most recent call last):\n  File "x.py", line 7, in f\nValueError: price 17 is odd\n'
-            sys.stderr.write(text)
+            sys.stderr.write('Traceback (most recent call last):\n  File "x.py", line 7, in f\n')
+            sys.stderr.write("ValueError: price 17 is odd\n")
             sys.stderr.flush()
         elif action == "chatter":
             sys.stderr.write("a harmless line, 비트코인 ₿\n")

@@ -29,7 +29,6 @@ def main() -> int:
     configure_logging("supervisor", run_dir / "logs", run_id=run_dir.name, console_level="WARNING")
     engine = [sys.executable, str(Path(__file__).with_name("fake_engine.py")), str(run_dir)]
     result = Supervisor(run_dir, engine, OPTIONS).run()
-    print(result.reason, flush=True)
     return INTERRUPTED_EXIT if result.reason == "interrupted" else 0
 
 

@@ -75,7 +75,9 @@ class Ledger:
         )
 
     def used(self, strategy: str) -> int:
-        return sum(-(-h[3] // SCALE) for h in self.held.values() if h[0] == strategy) + self.reserved(strategy)
+        return sum(-(-h[3] // SCALE) for h in self.held.values() if h[0] == strategy) + self.reserved(
+            strategy
+        )
 
     def equity(self, mark: dict[str, int]) -> int:
         held = self.held.items()
@@ -87,7 +89,9 @@ class Twin:
 
     def __init__(self, policy: str) -> None:
         self.engine: Engine = engine(
-            limits(strategies=STRATEGIES, allocation=ALLOCATION, allow_add=True, max_adds=2, on_opposite=policy)
+            limits(
+                strategies=STRATEGIES, allocation=ALLOCATION, allow_add=True, max_adds=2, on_opposite=policy
+            )
         )
         self.ledger = Ledger(self.engine.limits.start_equity)
         self.now = T0
@@ -156,7 +160,8 @@ class Twin:
 
     def trigger(self, symbol: str, reason: ev.ExitReason) -> None:
         closing = any(
-            order[0].symbol == symbol and order[0].purpose is ev.Purpose.EXIT for order in self.ledger.live.values()
+            order[0].symbol == symbol and order[0].purpose is ev.Purpose.EXIT
+            for order in self.ledger.live.values()
         )
         rows = self.process(ev.ExitTriggered(self.now, symbol, reason, self.price[symbol], 0))
         assert closing or of_kind(rows, ev.OrderRequested), "an exit was held back"

@@ -30,7 +30,12 @@ def test_fit_never_gives_more_than_was_asked(qty: int, step: int, least: int, mo
         assert fitted + step > min(qty, most), "one step more would have fitted"
 
 
-@given(room=st.integers(0, 10**6 * SCALE), price=PRICES, taker=st.integers(0, SCALE // 100), step=st.integers(1, 10**9))
+@given(
+    room=st.integers(0, 10**6 * SCALE),
+    price=PRICES,
+    taker=st.integers(0, SCALE // 100),
+    step=st.integers(1, 10**9),
+)
 def test_what_is_affordable_fits_the_room_and_one_step_more_does_not(
     room: int, price: int, taker: int, step: int
 ) -> None:
@@ -41,7 +46,9 @@ def test_what_is_affordable_fits_the_room_and_one_step_more_does_not(
 
 
 @given(price=PRICES, slippage=st.integers(0, SCALE // 10), tick=TICKS)
-def test_the_limit_of_an_entry_is_never_better_than_the_decision_price(price: int, slippage: int, tick: int) -> None:
+def test_the_limit_of_an_entry_is_never_better_than_the_decision_price(
+    price: int, slippage: int, tick: int
+) -> None:
     up, down = worst_price(price, 1, slippage, tick), worst_price(price, -1, slippage, tick)
     assert down <= price <= up
     assert up % tick == down % tick == 0
@@ -88,4 +95,6 @@ def test_an_entry_fits_budget_exposure_and_the_venue(
     for cap in caps:
         assert sized.reserved <= cap.cap < cap.wanted
         worst = worst_price(price, 1, of.costs.max_slippage, instrument.tick_size)
-        assert reservation(worst, sized.qty + instrument.step_size, of.costs.taker) > cap.cap, "not the whole cap"
+        assert reservation(worst, sized.qty + instrument.step_size, of.costs.taker) > cap.cap, (
+            "not the whole cap"
+        )

@@ -60,7 +60,11 @@ SCENARIOS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "backfilled rows": (SLOW, {}, {"backfilled": 0.2}),
     "levels on a path": ({}, {"target1": 0.001, "target2": 0.002}, {"path": 0.7, "tops": False}),
     "funding": (SLOW, WIDE, {"funding_every_ns": 2 * MINUTE}),
-    "liquidation": (ALL_IN, {"stop": 0.03, "target1": 0.01, "target2": 0.02}, {"funding_every_ns": 2 * MINUTE}),
+    "liquidation": (
+        ALL_IN,
+        {"stop": 0.03, "target1": 0.01, "target2": 0.02},
+        {"funding_every_ns": 2 * MINUTE},
+    ),
     "quiet symbols": (SLOW, {"one_in": 1}, {"per_minute": 1}),
 }
 COMMANDS = (

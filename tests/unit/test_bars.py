@@ -101,7 +101,9 @@ def test_a_quiet_symbol_closes_its_bar_on_the_first_clock_row_after_the_grace() 
 
 def test_a_trade_of_a_closed_bar_is_counted_late_and_changes_nothing() -> None:
     late = trade(T0 + MINUTE + 2 * SECOND, "50", venue_ns=T0 + 30 * SECOND)
-    rows = np.concatenate([trade(T0 + 1, "100"), clock(T0 + MINUTE + GRACE), late, trade(T0 + 2 * MINUTE, "101")])
+    rows = np.concatenate(
+        [trade(T0 + 1, "100"), clock(T0 + MINUTE + GRACE), late, trade(T0 + 2 * MINUTE, "101")]
+    )
     (own,), count = bars_of(rows)
     assert count == 1
     assert own[0][4] == units(100)

@@ -90,7 +90,9 @@ def test_a_batch_that_fails_leaves_nothing_and_the_chain_goes_on(tmp_path: Path)
 def test_what_is_no_journal_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ChainError, match="no such file"):
         list(read_chain(tmp_path / "none.db"))
-    (tmp_path / "text.db").write_text("not a database, but long enough to be looked at\n" * 40, encoding="utf-8")
+    (tmp_path / "text.db").write_text(
+        "not a database, but long enough to be looked at\n" * 40, encoding="utf-8"
+    )
     with pytest.raises(ChainError, match="not readable"):
         list(read_chain(tmp_path / "text.db"))
 

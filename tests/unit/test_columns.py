@@ -55,7 +55,7 @@ def test_what_is_known_at_a_stamp_never_depends_on_later_rows_or_on_the_split(se
         for symbol in range(3):
             known = whole.observe(at, symbol, (2, 0))
             assert known == split.observe(at, symbol, (2, 0))
-            own = rows[: upto][(rows[:upto]["symbol"] == symbol) & (rows[:upto]["kind"] == Kind.TRADE)]
+            own = rows[:upto][(rows[:upto]["symbol"] == symbol) & (rows[:upto]["kind"] == Kind.TRADE)]
             assert known[:2] == ([int(own["a"][-1]), int(own["ts_ns"][-1])] if len(own) else [0, 0])
 
 

@@ -34,7 +34,9 @@ class Desk:
         self.rows += made
         return made
 
-    def fill(self, order: ev.OrderRequested, qty: int | None = None, price: int | None = None) -> list[ev.Row]:
+    def fill(
+        self, order: ev.OrderRequested, qty: int | None = None, price: int | None = None
+    ) -> list[ev.Row]:
         self.fills += 1
         self.now += SECOND
         return self.process(filled(order, self.fills, qty or order.qty, price or units(100), self.now))
@@ -67,7 +69,9 @@ def test_the_first_row_of_a_run_is_followed_by_its_shadowed_limits() -> None:
     shadowed = ev.LimitShadowed(T0, "a", 2, "b", 1)
     core = Engine(limits(), (shadowed,))
     config = msgspec.Raw(b"{}")
-    start = ev.RunStarted(T0, "r", "rehearsal", "paper", "synthetic", config, "", "", "", "1", 1, SYMBOLS, 0, 0)
+    start = ev.RunStarted(
+        T0, "r", "rehearsal", "paper", "synthetic", config, "", "", "", "1", 1, SYMBOLS, 0, 0
+    )
     assert core.process(start) == [start, shadowed]
 
 
@@ -144,7 +148,9 @@ def test_an_exit_that_expired_rejected_or_unsent_is_asked_for_again() -> None:
     desk.enter()
     order = one(desk.trigger(), ev.OrderRequested)
     desk.fill(order, order.qty // 4)
-    again = one(desk.process(ev.OrderExpired(desk.now, order.order_id, BTC, order.qty // 4)), ev.OrderRequested)
+    again = one(
+        desk.process(ev.OrderExpired(desk.now, order.order_id, BTC, order.qty // 4)), ev.OrderRequested
+    )
     assert again.qty == order.qty - order.qty // 4
     last = one(desk.process(ev.OrderRejected(desk.now, again.order_id, BTC, -1, "busy")), ev.OrderRequested)
     assert (last.qty, last.reason) == (again.qty, "stop")
@@ -313,7 +319,10 @@ def test_a_checkpoint_is_an_exact_account_of_itself() -> None:
     desk = Desk()
     desk.enter()
     marks = (units(101),)
-    taken = one(desk.process(ev.TimerFired(desk.now, "M5", 5, marks, units(60_000), units(50_000))), ev.CheckpointTaken)
+    taken = one(
+        desk.process(ev.TimerFired(desk.now, "M5", 5, marks, units(60_000), units(50_000))),
+        ev.CheckpointTaken,
+    )
     assert taken.ledger_difference == 0
     assert taken.equity == taken.balance + taken.unrealised == desk.engine.portfolio.equity(marks)
     assert taken.balance == units(50_000) + taken.realised - taken.fees + taken.funding
@@ -340,7 +349,9 @@ def test_folding_rows_that_hold_a_violation_does_not_report_it_again() -> None:
     for row in desk.rows:
         folded.apply(row)
     assert folded.state_hash() == desk.engine.state_hash()
-    assert not of_kind(folded.process(ev.CommandReceived(desk.now, 9, ev.Command.HALT, "t")), ev.InvariantViolated)
+    assert not of_kind(
+        folded.process(ev.CommandReceived(desk.now, 9, ev.Command.HALT, "t")), ev.InvariantViolated
+    )
 
 
 def test_decide_alone_changes_nothing() -> None:

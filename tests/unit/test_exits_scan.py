@@ -71,7 +71,9 @@ def reference(ts: Any, price: Any, flags: Any, clock: Any, state: Any) -> tuple[
     s = {name: int(state[0][name]) for name in WATCH.names or ()}
     side, last = s["side"], 0
     marks = flags if len(flags) else [0] * len(ts)
-    rows = sorted([(t, p, f) for t, p, f in zip(ts, price, marks, strict=True)] + [(t, None, 0) for t in clock])
+    rows = sorted(
+        [(t, p, f) for t, p, f in zip(ts, price, marks, strict=True)] + [(t, None, 0) for t in clock]
+    )
     for t, p, flag in rows:
         expired = s["expiry_ns"] and t >= s["expiry_ns"]
         if p is None:

@@ -22,7 +22,9 @@ def bought() -> tuple[Engine, ev.OrderRequested]:
 
 
 def close(core: Engine) -> ev.OrderFilled:
-    order = one(core.process(ev.ExitTriggered(T0 + 2, SYMBOLS[0], ev.ExitReason.STOP, 1, 1)), ev.OrderRequested)
+    order = one(
+        core.process(ev.ExitTriggered(T0 + 2, SYMBOLS[0], ev.ExitReason.STOP, 1, 1)), ev.OrderRequested
+    )
     return filled(order, 2, order.qty, units(99))
 
 
@@ -39,7 +41,9 @@ def leak_pending(core: Engine) -> None:
 
 
 @pytest.mark.parametrize(("leak", "named"), [(leak_cash, "I01"), (leak_cost, "I01"), (leak_pending, "I06")])
-def test_a_leak_is_found_at_the_next_fill_and_stops_entries(leak: Callable[[Engine], None], named: str) -> None:
+def test_a_leak_is_found_at_the_next_fill_and_stops_entries(
+    leak: Callable[[Engine], None], named: str
+) -> None:
     core, _ = bought()
     leak(core)
     rows = core.process(close(core))

@@ -13,7 +13,9 @@ NO_BOOK = Quote(units(100), 0, 0, 0, 0)
 SLIP, TICK = units("0.001"), units("0.01")
 
 
-def match(side: int, qty: str, limit: str = "0", quote: Quote = BOOK, slippage: int = SLIP) -> tuple[Part, ...]:
+def match(
+    side: int, qty: str, limit: str = "0", quote: Quote = BOOK, slippage: int = SLIP
+) -> tuple[Part, ...]:
     return match_taker(
         side=side, qty=units(qty), limit_price=units(limit), quote=quote, slippage=slippage, tick=TICK
     )
@@ -77,7 +79,9 @@ def test_slippage_is_always_against_the_taker_and_on_the_grid(price: int, slippa
 
 
 @given(st.integers(0, 2**63), st.integers(1, 10**6), st.integers(0, 10**9), st.integers(0, 10**9))
-def test_latency_is_a_function_of_seed_and_order_within_its_bounds(seed: int, order: int, least: int, more: int) -> None:
+def test_latency_is_a_function_of_seed_and_order_within_its_bounds(
+    seed: int, order: int, least: int, more: int
+) -> None:
     drawn = latency_ns(seed, order, least, least + more)
     assert least <= drawn <= least + more
     assert drawn == latency_ns(seed, order, least, least + more)

@@ -38,7 +38,9 @@ def test_a_fee_is_rounded_up_once_from_the_exact_product(price: int, qty: int, r
 
 
 @given(st.sampled_from([1, -1]), POSITIVE, POSITIVE, st.integers(-SCALE, SCALE))
-def test_funding_is_rounded_down_once_so_what_is_paid_rounds_up(side: int, qty: int, mark: int, rate: int) -> None:
+def test_funding_is_rounded_down_once_so_what_is_paid_rounds_up(
+    side: int, qty: int, mark: int, rate: int
+) -> None:
     exact = Fraction(-side * qty * mark * rate, SCALE * SCALE)
     assert money.funding(side, qty, mark, rate) <= exact < money.funding(side, qty, mark, rate) + 1
 

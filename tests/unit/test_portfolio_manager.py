@@ -21,7 +21,9 @@ def closing(order_id: int, qty: int, side: int = -1) -> ev.OrderRequested:
     return request(order_id, side, qty, purpose=ev.Purpose.EXIT, limit_price=0, reason="stop")
 
 
-def fill(portfolio: PortfolioManager, order: ev.OrderRequested, fill_id: int, qty: int, price: int) -> tuple[int, str]:
+def fill(
+    portfolio: PortfolioManager, order: ev.OrderRequested, fill_id: int, qty: int, price: int
+) -> tuple[int, str]:
     row = filled(order, fill_id, qty, price)
     _, realised, fault = portfolio.fill(row, portfolio.orders.get(order.order_id))
     return realised, fault
@@ -63,7 +65,9 @@ def test_each_strategy_has_its_own_budget_of_one_account() -> None:
     portfolio = PortfolioManager(limits(strategies=("coin", "other"), allocation=shares))
     portfolio.request(request())
     assert portfolio.get_used_budget("other") == 0
-    assert portfolio.get_allocated_budget("other") == 2 * portfolio.get_allocated_budget("coin") == units(25_000)
+    assert (
+        portfolio.get_allocated_budget("other") == 2 * portfolio.get_allocated_budget("coin") == units(25_000)
+    )
     line = portfolio.budget_line("coin")
     assert line.available == line.allocated - line.used
     assert line.used == line.reserved

@@ -66,7 +66,11 @@ def test_exposure_leaves_less_room_and_says_so() -> None:
     order, rows = entered({**FREE, "max_symbol_exposure": units("0.1")}, stop_distance=units(1))
     reduced = one(rows, ev.EntryReduced)
     assert (reduced.code, reduced.room, order.bound) == (ev.Reason.EXPOSURE, units(5_000), "exposure")
-    assert order.reserved <= units(5_000) < reservation(units("100.2"), order.qty + units("0.001"), units("0.0004"))
+    assert (
+        order.reserved
+        <= units(5_000)
+        < reservation(units("100.2"), order.qty + units("0.001"), units("0.0004"))
+    )
 
 
 def test_no_exposure_room_is_a_refusal() -> None:
@@ -80,7 +84,9 @@ def test_the_budget_caps_to_its_share_of_the_free_slots() -> None:
     assert (cap.allocated, cap.used, cap.available, cap.slots) == (units(12_500), 0, units(12_500), 3)
     assert cap.cap == units(12_500) // 3
     assert order.bound == "budget"
-    assert order.reserved <= cap.cap < reservation(units("100.2"), order.qty + units("0.001"), units("0.0004"))
+    assert (
+        order.reserved <= cap.cap < reservation(units("100.2"), order.qty + units("0.001"), units("0.0004"))
+    )
 
 
 def test_the_last_slot_may_take_all_that_is_left() -> None:

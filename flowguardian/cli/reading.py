@@ -1,0 +1,151 @@
+"""The commands that read a run: `status`, `why`, `explain`, `verify`, `report`.
+
+Rule: only `report` writes, and only reports; all of them answer for a run that is going on as well.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flowguardian.cli import output
+from flowguardian.cli.language import Language, Say, checked, choose
+from flowguardian.cli.locate import RUNS, JsonOption, LanguageOption, RunArgument, RunsOption, find_run
+
+if TYPE_CHECKING:
+    from flowguardian.cli.run_rows import RunRows
+
+
+def status(
+    run: RunArgument = "", runs: RunsOption = RUNS, lang: LanguageOption = "", as_json: JsonOption = False
+) -> int:
+    """How a run is doing now: money, positions, last trade, what comes next, and whether it is alive."""
+    from flowguardian.cli.rendering import status_text
+    from flowguardian.cli.standing import status as answer_of
+
+    found, say = _read(run, runs, lang, as_json)
+    answer = answer_of(found, say)
+    _answer(answer, status_text(answer, say), as_json)
+    return output.EXIT_OK
+
+
+def why(
+    run: RunArgument = "", runs: RunsOption = RUNS, lang: LanguageOption = "", as_json: JsonOption = False
+) -> int:
+    """Why a run trades or does not: the funnel, the last refusal of each guard, and what holds entries now."""
+    from flowguardian.cli.funnel import why as answer_of
+    from flowguardian.cli.rendering import why_text
+
+    found, say = _read(run, runs, lang, as_json)
+    answer = answer_of(found, say)
+    _answer(answer, why_text(answer, say), as_json)
+    return output.EXIT_OK
+
+
+def explain(
+    seq: Annotated[
+        int, typer.Argument(help="The number of a row: a signal, refusal, entry, cap, order or fill.")
+    ],
+    run: RunArgument = "",
+    runs: RunsOption = RUNS,
+    lang: LanguageOption = "",
+    as_json: JsonOption = False,
+) -> int:
+    """One entry or refusal as arithmetic, computed again from the rows and compared with the journal."""
+    from flowguardian.cli.explanation import explain as answer_of
+    from flowguardian.cli.rendering import explain_text
+
+    found, say = _read(run, runs, lang, as_json)
+    answer = answer_of(found, seq, say)
+    _answer(answer, explain_text(answer, say), as_json)
+    return output.EXIT_OK
+
+
+def verify(
+    run: RunArgument = "", runs: RunsOption = RUNS, lang: LanguageOption = "", as_json: JsonOption = False
+) -> int:
+    """Decide a recorded run again from its tape and demand the same rows; exit code 1 names the first that differs."""
+    from flowguardian.ops.verify import verify as answer_of
+
+    run_dir, say = find_run(run, runs), Say(_language(lang, as_json))
+    output.progress(f"verify {run_dir}")
+    answer = answer_of(run_dir)
+    verdict = say("verify_ok") if answer.ok else say("verify_bad", row=answer.row or "?")
+    text = f"{verdict}\n  {answer.message}" + ("" if answer.same_code else f"\n  {say('other_code')}")
+    _answer(answer, text, as_json)
+    return output.EXIT_OK if answer.ok else output.EXIT_FAIL
+
+
+def report(
+    run: RunArgument = "", runs: RunsOption = RUNS, lang: LanguageOption = "", as_json: JsonOption = False
+) -> int:
+    """Verify and judge a run that is over, and write its report; the exit code is the verdict's."""
+    from flowguardian.ops.conduct import conclude
+    from flowguardian.ops.manifest import ManifestError, read_manifest
+    from flowguardian.ops.registry import Registry
+
+    run_dir = find_run(run, runs)
+    try:
+        run_id = read_manifest(run_dir).run_id
+    except ManifestError:
+        # A report must be possible from what is left of a run; the journal says which run it was.
+        run_id = run_dir.name
+    alive = [entry for entry in Registry().living() if entry.run_id == run_id]
+    if alive:
+        raise output.CliError(
+            "the run is still going on", where=str(run_dir), why=f"{alive[0].text()} is alive: no verdict, running",
+            fix="see `flowguardian status`; report when it has ended",
+        )  # fmt: skip
+    language = choose(checked(lang), _configured(run_dir))
+    output.progress(f"verify and judge {run_dir}")
+    judgement, paths = conclude(run_dir, language)
+    say = Say(language)
+    text = "\n".join(
+        [f"{judgement.verdict} ({judgement.kind})", *(say("report_at", path=path) for path in paths)]
+    )
+    _answer(_judged(judgement, paths), text, as_json)
+    return {"PASS": output.EXIT_OK, "FAIL": output.EXIT_FAIL}.get(judgement.verdict, output.EXIT_INCONCLUSIVE)
+
+
+def _judged(judgement: Any, paths: tuple[Path, ...]) -> dict[str, Any]:
+    from flowguardian.acceptance.judge import Judgement
+
+    assert isinstance(judgement, Judgement)
+    keys = ("verdict", "kind", "feed", "run_id", "config_hash", "trading_hash", "journal_hash", "wall_clock_hours",
+            "market_hours", "counts", "criteria")  # fmt: skip
+    return {**{key: getattr(judgement, key) for key in keys}, "reports": [str(path) for path in paths]}
+
+
+def _read(run: str, runs: Path, lang: str, as_json: bool) -> tuple[RunRows, Say]:
+    from flowguardian.cli.run_rows import read_run
+
+    option = checked(lang)
+    found = read_run(find_run(run, runs))
+    configured = str(found.config.get("run", {}).get("language", "auto"))
+    return found, Say("en" if as_json else choose(option, configured))
+
+
+def _language(lang: str, as_json: bool) -> Language:
+    option = checked(lang)
+    return "en" if as_json else choose(option)
+
+
+def _configured(run_dir: Path) -> str:
+    """The language the run was configured with; "auto" when its first row cannot be read."""
+    from flowguardian.cli.run_rows import read_run
+    from flowguardian.journal.chain import ChainError
+
+    try:
+        return str(read_run(run_dir).config.get("run", {}).get("language", "auto"))
+    except (output.CliError, ChainError):
+        return "auto"
+
+
+def _answer(answer: Any, text: str, as_json: bool) -> None:
+    """The text, or the object."""
+    if as_json:
+        output.print_json(answer)
+    else:
+        print(text)
