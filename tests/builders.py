@@ -112,7 +112,7 @@ _STRATEGY = StrategyLimits(
 def limits(
     *, start_equity: int = units(50_000), strategies: Sequence[str] = ("coin",), **changed: Any
 ) -> Limits:
-    """The ordinary limits with any field of any part replaced by keyword; strategy fields go to every strategy."""
+    """The ordinary limits, any field of any part replaced by keyword; strategy fields go to all of them."""
     parts = {}
     for name, part in {**_PARTS, "strategy": _STRATEGY}.items():
         own = {key: changed.pop(key) for key in tuple(changed) if key in part.__struct_fields__}
@@ -215,7 +215,7 @@ COIN = Strategy(
         "trail": Param(0.0, 0.0, 1.0),
     },
     patterns={1: "coin"},
-    warmup=lambda params: 2,
+    warmup=lambda _: 2,
 )
 
 
@@ -372,7 +372,7 @@ class Machine:
         facts: Iterable[tuple[int, Callable[[int], ev.Row]]] = (),
     ) -> Machine:
         """Turns cut at the given row numbers; each fact comes after the rows before its number."""
-        due = {}
+        due: dict[int, list[Callable[[int], ev.Row]]] = {}
         for at, make in facts:
             due.setdefault(at, []).append(make)
         before = 0

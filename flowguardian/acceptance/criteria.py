@@ -21,6 +21,9 @@ HOUR_NS = 3_600_000_000_000
 CLOCK_TOLERANCE_PCT = Decimal("0.5")
 MOST_EVIDENCE = 5
 
+ENDED = ("completed", "stopped", "interrupted")
+"""Ends of a run that are not a fault."""
+
 SHORT = frozenset(
     ("run_hours", "entries", "budget_caps", "budget_block_pct", "guards_evaluated", "checkpoints", "exit_reason")
 )
@@ -94,10 +97,10 @@ def all_criteria(m: Measured, config: Config) -> tuple[Criterion, ...]:
 def _process(make: _Maker, m: Measured) -> list[Criterion]:
     run_ns = m.wall_ns if m.kind == "acceptance" else m.market_ns
     hours = None if run_ns is None else run_ns / HOUR_NS
-    ended = {"": None, "failed_to_restart": False, "preflight": False}.get(m.finished, True)
+    ended = m.finished in ENDED if m.finished else None
     found = [
         make.at_least("run_hours", "process", make.limit("min_run_hours"), hours),
-        make.flag("exit_reason", "process", "any", m.finished or None, ended),
+        make.flag("exit_reason", "process", " | ".join(ENDED), m.finished or None, ended),
         make.at_most("host_awake", "process", Decimal(0), m.slept),
         make.at_most("errors", "process", make.limit("max_errors"), m.errors, m.error_rows),
         make.at_most("abnormal_ends", "process", make.limit("max_abnormal_ends"), m.abnormal_ends, m.abnormal_rows),

@@ -28,11 +28,14 @@ from flowguardian.acceptance.host import (
     spans_of,
 )
 from flowguardian.acceptance.prices import Prices, read_prices
+from flowguardian.acceptance.summary import summary_json
 from flowguardian.acceptance.tallies import Gap, Step, funnel, longest_gap
 from flowguardian.execution import events as ev
 from flowguardian.journal import ops_events as ops
 
-__all__ = ["Replay", "judge", "summary_json"]
+__all__ = ["Judgement", "Replay", "judge", "summary_json"]
+
+Judgement = jm.Judgement
 
 NAMED_MINUTES = {"M5": 5, "M10": 10, "M30": 30, "M60": 60, "H3": 180, "H6": 360, "H9": 540, "H12": 720}
 MINUTE_NS = 60_000_000_000
@@ -48,25 +51,6 @@ def judge(run_dir: Path, replay: Replay | None = None) -> jm.Judgement:
     prices, damage = read_prices(run_dir / TAPE, started.symbols if started else ())
     evidence.problems += damage
     return _Judging(evidence, prices, replay).judgement()
-
-
-def summary_json(judgement: jm.Judgement, report_path: Path | str) -> dict[str, object]:
-    """The object on the last line of `--json`, as plain JSON types."""
-    import msgspec
-
-    summary = jm.Summary(
-        **{name: getattr(judgement, name) for name in jm.Summary.__struct_fields__ if hasattr(judgement, name)}
-        | {
-            "criteria": tuple(
-                jm.SummaryCriterion(id=c.id, threshold=c.threshold, observed=c.observed, ok=c.ok)
-                for c in judgement.criteria
-            ),
-            "causes": tuple(jm.SummaryCause(criterion=c.criterion, why=c.why.en) for c in judgement.causes),
-            "report": str(report_path),
-        }
-    )
-    plain_types: dict[str, object] = msgspec.to_builtins(summary)
-    return plain_types
 
 
 class _Judging:
@@ -102,9 +86,9 @@ class _Judging:
 
     @property
     def quiet(self) -> bool:
-        limit = self.evidence.config.number("acceptance.quiet_atr_pct")
-        mean = self.mean_atr_pct
-        return limit is not None and mean is not None and mean < float(limit)
+        """Whether the tape alone says that hardly anything moved."""
+        limit, mean = self._quiet_limit(), self.mean_atr_pct
+        return limit is not None and mean is not None and mean < limit
 
     def _short(self) -> bool:
         """The run was stopped before its end, or its end was planned before the criterion."""
@@ -185,7 +169,8 @@ class _Judging:
             incidents=incidents_of(self.evidence), faults=faults, preflight=preflight_of(self.evidence),
             resources=resources, resource_curve=resource_curve,
             curve=metrics.curve_of(books, self._allocation()) if self.live_ns else jm.Curve(),
-            moments=self._moments(), limits=self._limits(),
+            moments=self._moments(), exposure_limits=self._exposure_limits(),
+            ideal_block_pct=self._ideal(), quiet_atr_pct=self._quiet_limit(),
             problems=tuple(self.evidence.problems), missing=tuple(self.evidence.missing),
         )  # fmt: skip
 
@@ -219,14 +204,22 @@ class _Judging:
                 total += own or config.number("portfolio.budget.default_allocation") or Decimal(0)
         return float(total)
 
-    def _limits(self) -> tuple[jm.CodeCount, ...]:
-        """Limits of the account as whole numbers of a thousandth of its equity, for the exposure plot."""
-        found = []
-        for code in ("risk.max_exposure_per_symbol", "risk.max_exposure_pct", "portfolio.max_total_exposure"):
-            value = self.evidence.config.number(code)
-            if value is not None:
-                found.append(jm.CodeCount(code=code, count=int(value * 1000)))
-        return tuple(found)
+    def _exposure_limits(self) -> tuple[jm.Share, ...]:
+        """Limits of the account as shares of its equity: the tighter total, and per symbol."""
+        number = self.evidence.config.number
+        totals = [number("risk.max_exposure_pct"), number("portfolio.max_total_exposure")]
+        known = [total for total in totals if total is not None]
+        symbol = number("risk.max_exposure_per_symbol")
+        found = [jm.Share(name="total_limit", ratio=float(min(known)))] if known else []
+        return tuple(found + ([jm.Share(name="symbol_limit", ratio=float(symbol))] if symbol is not None else []))
+
+    def _ideal(self) -> tuple[float, float]:
+        pair = self.evidence.config.value("acceptance.ideal_budget_block_pct")
+        return (float(pair[0]), float(pair[1])) if isinstance(pair, list) and len(pair) == 2 else (10.0, 20.0)
+
+    def _quiet_limit(self) -> float | None:
+        limit = self.evidence.config.number("acceptance.quiet_atr_pct")
+        return None if limit is None else float(limit)
 
     def _moments(self) -> jm.Moments:
         tally = self.audit.tally

@@ -68,6 +68,9 @@ class Cause(Data, frozen=True):
     then: Text
     evidence: tuple[Evidence, ...] = ()
 
+    def __str__(self) -> str:
+        return self.why.en
+
 
 class Counts(Data, frozen=True):
     """The counts of a run. `entries` are entry orders with at least one fill."""
@@ -118,6 +121,13 @@ class CodeCount(Data, frozen=True):
 
     code: str
     count: int
+
+
+class Share(Data, frozen=True):
+    """A limit of the configuration as a share of equity."""
+
+    name: str
+    ratio: float
 
 
 class NoEntryGap(Data, frozen=True):
@@ -396,45 +406,12 @@ class Judgement(Data, frozen=True):
     resource_curve: ResourceCurve
     curve: Curve
     moments: Moments
-    limits: tuple[CodeCount, ...]
+    exposure_limits: tuple[Share, ...]
+    ideal_block_pct: tuple[float, float]
+    quiet_atr_pct: float | None
     problems: tuple[str, ...]
     missing: tuple[str, ...]
 
     def criterion(self, name: str) -> Criterion | None:
         """The criterion of that id."""
         return next((c for c in self.criteria if c.id == name), None)
-
-
-class SummaryCriterion(Data, frozen=True):
-    """A criterion on the last line of `--json`."""
-
-    id: str
-    threshold: Value
-    observed: Value
-    ok: bool | None
-
-
-class SummaryCause(Data, frozen=True):
-    """A cause on the last line of `--json`."""
-
-    criterion: str
-    why: str
-
-
-class Summary(Data, frozen=True):
-    """The last line of `accept --json` and `paper --json`."""
-
-    verdict: Verdict
-    kind: str
-    feed: str
-    run_id: str
-    config_hash: str
-    trading_hash: str
-    code_hash: str
-    journal_hash: str
-    wall_clock_hours: float | None
-    market_hours: float
-    counts: Counts
-    criteria: tuple[SummaryCriterion, ...]
-    causes: tuple[SummaryCause, ...]
-    report: str

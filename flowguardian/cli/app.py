@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -27,6 +27,14 @@ class Entry(NamedTuple):
     attribute: str
     en: str
     ko: str
+
+    def found(self) -> Any:
+        """The function or app; raises AttributeError when it is missing."""
+        return getattr(import_module(f"flowguardian.cli.{self.module}"), self.attribute)
+
+    def is_written(self) -> bool:
+        """Whether there is such a function."""
+        return hasattr(import_module(f"flowguardian.cli.{self.module}"), self.attribute)
 
 
 COMMANDS: dict[str, Entry] = {
@@ -82,7 +90,7 @@ def build(loaded: Sequence[str], language: str = "en") -> typer.Typer:
         if name not in loaded:
             app.command(name, help=summary)(_placeholder)
             continue
-        found = getattr(import_module(f"flowguardian.cli.{entry.module}"), entry.attribute)
+        found = entry.found()
         if isinstance(found, typer.Typer):
             app.add_typer(found, name=name, help=summary)
         else:

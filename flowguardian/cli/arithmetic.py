@@ -6,11 +6,11 @@ Rule: short integer arithmetic of its own, one pass, in the order of the pipelin
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from flowguardian.cli.answers import Line, usdt
 from flowguardian.cli.books import SCALE, Books, part, ratio, up
 from flowguardian.execution import events as ev
+from flowguardian.market.instruments import Instrument
 
 
 @dataclass
@@ -52,8 +52,9 @@ def m(units: int) -> str:
 class Arithmetic:
     """Sizes one signal."""
 
-    def __init__(self, signal: ev.Signal, instrument: Any, books: Books, equity: int) -> None:
-        self.signal, self.instrument, self.books, self.equity = signal, instrument, books, equity
+    def __init__(self, signal: ev.Signal, instrument: Instrument, books: Books, equity: int) -> None:
+        self.signal, self.books, self.equity = signal, books, equity
+        self.instrument = instrument
         self.config = books.config
         self.sizing = self.config["position_sizing"]
         self.taker = ratio(self.config["fees"]["taker"])
@@ -78,18 +79,20 @@ class Arithmetic:
             qty -= step
         return max(qty, 0)
 
+    def _with_fee(self, qty: int) -> str:
+        return f"{n(qty)} × {n(self.dear)} × (1 + {self.config['fees']['taker']})"
+
     def work(self) -> Worked:
         """The whole pass."""
         out, signal = self.out, self.signal
-        slippage = self.config["execution"]["max_slippage"]
-        sign = "+" if signal.side > 0 else "−"
-        out.note("limit_price", f"{n(self.price)} × (1 {sign} {slippage}) → tick {n(self.instrument.tick_size)}",
-                 n(self.limit_price))  # fmt: skip
+        factor = f"(1 {'+' if signal.side > 0 else '−'} {self.config['execution']['max_slippage']})"
+        tick = n(self.instrument.tick_size)
+        out.note("limit_price", f"{n(self.price)} × {factor} → tick {tick}", n(self.limit_price))
         if signal.stop_distance <= 0 or self.limit_price <= 0:
             return out.refuse(ev.Reason.SIZING, 0, signal.stop_distance)
         wanted_qty = self._by_risk()
         wanted = self.reservation(wanted_qty)
-        out.note("wanted", f"{n(wanted_qty)} × {n(self.dear)} × (1 + {self.config['fees']['taker']})", m(wanted))
+        out.note("wanted", self._with_fee(wanted_qty), m(wanted))
         room = self._room()
         if room < self.least:
             return out.refuse(ev.Reason.EXPOSURE, self.least, room)
@@ -182,7 +185,5 @@ class Arithmetic:
             return out.refuse(ev.Reason.VENUE_FILTERS, self.least, worth)
         out.qty, out.reserved = fitted, self.reservation(fitted)
         out.note("notional", f"{n(fitted)} × {n(self.price)}", m(worth))
-        out.note(
-            "reserved", f"{n(fitted)} × {n(self.dear)} × (1 + {self.config['fees']['taker']})", m(out.reserved)
-        )
+        out.note("reserved", self._with_fee(fitted), m(out.reserved))
         return out

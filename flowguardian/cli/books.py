@@ -106,15 +106,21 @@ class Books:
                 self._fill(row)
             case ev.OrderExpired() | ev.OrderRejected() | ev.OrderUnsent():
                 self.orders.pop(row.order_id, None)
-            case ev.PositionOpened():
-                self.positions[row.symbol].expiry_ns = row.expiry_ns
-            case ev.PositionClosed():
-                self._closed(row)
             case ev.FundingSettled():
                 self.balance += row.amount
             case ev.Liquidated():
                 held = self.positions[row.symbol]
                 self._move(held, -held.side, row.qty, row.price, row.fee)
+            case _:
+                self._note(row)
+
+    def _note(self, row: ev.Row) -> None:
+        """Rows that move no money."""
+        match row:
+            case ev.PositionOpened():
+                self.positions[row.symbol].expiry_ns = row.expiry_ns
+            case ev.PositionClosed():
+                self._closed(row)
             case ev.TradingStateChanged():
                 self.trading, self.trading_reason = row.state, row.reason
             case ev.FeedGap():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from flowguardian.cli.answers import Compared, Explained, Line, moment, moment_or_none, side_name
@@ -54,7 +55,8 @@ def explain(run: RunRows, seq: int, say: Say) -> Explained:
         books.apply(before, row)
     outcome, signal = attempt.outcome, attempt.signal
     if isinstance(outcome, ev.EntryRefused) and outcome.code not in GROUPS:
-        lines, compared, worked = _guard(attempt, books)
+        worked = None
+        lines, compared = _guard(signal, outcome, books)
     else:
         worked = Arithmetic(signal, run.instruments[signal.symbol], books, books.equity).work()
         start = Line("equity", f"{m(books.balance)} + {m(books.equity - books.balance)}", m(books.equity))
@@ -90,8 +92,8 @@ def find_attempt(run: RunRows, seq: int) -> Attempt:
     row = run.rows.get(seq)
     if row is None:
         raise CliError(
-            f"there is no row {seq}", where=str(run.run_dir), why=f"the journal holds the rows 1 to {max(run.rows)}",
-            fix=_nearest(run, seq),
+            f"there is no row {seq}", where=str(run.run_dir), fix=_nearest(run, seq),
+            why=f"the journal holds the rows 1 to {max(run.rows)}",
         )  # fmt: skip
     found = _outcome_of(run, seq, row)
     if found is None:
@@ -107,7 +109,8 @@ def find_attempt(run: RunRows, seq: int) -> Attempt:
             return Attempt(at, outcome, before, signal)
     raise CliError(
         f"the signal of row {at} is not in the journal", where=str(run.run_dir),
-        why="an attempt always follows its signal: rows are missing", fix="check it with `flowguardian verify`",
+        why="an attempt always follows its signal: rows are missing",
+        fix="check the run with `flowguardian verify`",
     )  # fmt: skip
 
 
@@ -130,18 +133,22 @@ def _outcome_of(run: RunRows, seq: int, row: ev.Row) -> tuple[int, Outcome] | No
 
 def _first(run: RunRows, seq: int, key: tuple[object, ...]) -> tuple[int, Outcome] | None:
     """The first outcome after a row of the same attempt."""
-    for at in range(seq + 1, max(run.rows) + 1):
-        row = run.rows.get(at)
-        if isinstance(row, ev.EntryRefused) or (
-            isinstance(row, ev.OrderRequested) and row.purpose is ev.Purpose.ENTRY
-        ):
-            if (row.symbol, row.strategy, row.side, row.bar_ns)[: len(key)] == key:
-                return at, row
+    for at, row in _outcomes(run):
+        if at > seq and (row.symbol, row.strategy, row.side, row.bar_ns)[: len(key)] == key:
+            return at, row
     return None
 
 
+def _outcomes(run: RunRows) -> Iterator[tuple[int, Outcome]]:
+    for at, row in run.rows.items():
+        if isinstance(row, ev.OrderRequested) and row.purpose is not ev.Purpose.ENTRY:
+            continue
+        if isinstance(row, Outcome):
+            yield at, row
+
+
 def _entry_before(run: RunRows, seq: int, symbol: str) -> tuple[int, Outcome] | None:
-    """The entry of the position a later row is about: the last one in the symbol that was filled before it."""
+    """The entry of the position a later row is about: the last one in its symbol filled before it."""
     filled = {row.order_id for at, row in run.of(ev.OrderFilled) if at < seq}
     entries = [
         (at, row)
@@ -152,10 +159,7 @@ def _entry_before(run: RunRows, seq: int, symbol: str) -> tuple[int, Outcome] | 
 
 
 def _nearest(run: RunRows, seq: int) -> str:
-    outcomes = [
-        at for at, row in run.rows.items()
-        if isinstance(row, ev.EntryRefused) or (isinstance(row, ev.OrderRequested) and row.purpose is ev.Purpose.ENTRY)
-    ]  # fmt: skip
+    outcomes = [at for at, _ in _outcomes(run)]
     if not outcomes:
         return "there is no attempt yet: `flowguardian why` says why"
     place = bisect(outcomes, seq)
@@ -166,15 +170,15 @@ def _nearest(run: RunRows, seq: int) -> str:
 # ---- comparing with the journal
 
 
-def _guard(attempt: Attempt, books: Books) -> tuple[tuple[Line, ...], tuple[Compared, ...], Worked | None]:
-    row = attempt.outcome
-    assert isinstance(row, ev.EntryRefused)
+def _guard(
+    signal: ev.Signal, row: ev.EntryRefused, books: Books
+) -> tuple[tuple[Line, ...], tuple[Compared, ...]]:
     unit = UNITS.get(row.code, "")
     formula = f"{measure(row.code, row.value):f} / {measure(row.code, row.limit):f} {unit}".rstrip()
     lines = (Line("guard", formula, row.code.value),)
-    again = AGAIN[row.code](attempt.signal, books, books.config, row.ts_ns) if row.code in AGAIN else None
+    again = AGAIN[row.code](signal, books, books.config, row.ts_ns) if row.code in AGAIN else None
     if again is None:
-        return lines, (), None
+        return lines, ()
     pairs = zip(("limit", "value"), again, (row.limit, row.value), strict=True)
     compared = tuple(
         Compared(
@@ -182,7 +186,7 @@ def _guard(attempt: Attempt, books: Books) -> tuple[tuple[Line, ...], tuple[Comp
         )
         for key, mine, theirs in pairs
     )
-    return lines, compared, None
+    return lines, compared
 
 
 def _sized(run: RunRows, attempt: Attempt, books: Books, worked: Worked) -> list[Compared]:
@@ -250,6 +254,8 @@ def _would_pass(row: ev.EntryRefused, worked: Worked | None, books: Books, say: 
     if row.code is ev.Reason.PORTFOLIO_BUDGET:
         available = max(0, books.allocated(row.strategy) - books.used(row.strategy))
         short = max(0, int(row.limit) * worked.slots - available)
-        return say("pass_budget", short=m(short), least=f"{limit:,.2f}", slots=worked.slots, cap=f"{value:,.2f}",
-                   needed=m(int(row.limit) * worked.slots), available=m(available))  # fmt: skip
+        return say(
+            "pass_budget", short=m(short), least=f"{limit:,.2f}", slots=worked.slots, cap=f"{value:,.2f}",
+            needed=m(int(row.limit) * worked.slots), available=m(available),
+        )  # fmt: skip
     return say("pass_venue", least=f"{limit:,.2f}", value=f"{value:,.2f}")

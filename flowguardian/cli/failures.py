@@ -7,20 +7,29 @@ of this program, is shown whole, and never looks like a verdict.
 from __future__ import annotations
 
 import traceback
+from collections.abc import Sequence
+from typing import Any
 
 from flowguardian.cli.output import EXIT_DEFECT, EXIT_FAIL, EXIT_USAGE, CliError
 
 KNOWN: dict[str, tuple[str, str, int]] = {
     "ConfigError": (
-        "the configuration cannot be used", "correct it, or see `flowguardian config show --help`", EXIT_USAGE,
+        "the configuration cannot be used", "correct it, or see `flowguardian config show --help`",
+        EXIT_USAGE,
     ),
     "ManifestError": ("this is not a run that can be used", "name a run directory or a run id", EXIT_USAGE),
-    "ChainBroken": ("the journal was changed or cut after it was written", "use the original run folder", EXIT_FAIL),
+    "ChainBroken": (
+        "the journal was changed or cut after it was written", "use the original run folder", EXIT_FAIL,
+    ),
     "ChainError": ("the journal cannot be read", "name a whole run directory", EXIT_USAGE),
-    "UnknownRow": ("the journal is from a newer version", "read it with the version that wrote it", EXIT_USAGE),
+    "UnknownRow": (
+        "the journal is from a newer version", "read it with the version that wrote it", EXIT_USAGE,
+    ),
     "TapeError": ("the tape cannot be read", "use the original run folder", EXIT_USAGE),
     "DatasetError": ("the market data cannot be used", "see `flowguardian data describe FILE`", EXIT_USAGE),
-    "MarketSpecError": ("the market cannot be opened as asked", "choose a window that the data covers", EXIT_USAGE),
+    "MarketSpecError": (
+        "the market cannot be opened as asked", "choose a window that the data covers", EXIT_USAGE,
+    ),
     "MarketError": ("the market data cannot be used", "see `flowguardian data describe FILE`", EXIT_USAGE),
     "UnknownInstrument": ("a symbol is not known", "correct the universe", EXIT_USAGE),
     "UnknownStrategy": ("a strategy is not known", "correct its name or path", EXIT_USAGE),
@@ -52,7 +61,7 @@ def explain_failure(error: Exception) -> CliError:
 
 def _where(error: Exception) -> str:
     """The place of a single problem with the configuration; a usage error names its command."""
-    problems = getattr(error, "problems", ())
+    problems: Sequence[Any] = getattr(error, "problems", ())
     if len(problems) == 1:
         return str(problems[0].where)
     context = getattr(error, "ctx", None)
@@ -60,7 +69,7 @@ def _where(error: Exception) -> str:
 
 
 def _why(error: Exception) -> str:
-    problems = getattr(error, "problems", ())
+    problems: Sequence[Any] = getattr(error, "problems", ())
     if len(problems) == 1:
         return str(problems[0]).removeprefix(f"{problems[0].where}: ")
     say = getattr(error, "format_message", None)

@@ -101,16 +101,37 @@ def _idempotency(signal: ev.Signal, books: Books, config: Mapping[str, Any], ts_
     return 1.0, float(used)
 
 
+def _warmup(signal: ev.Signal, books: Books, config: Mapping[str, Any], ts_ns: int) -> Pair:
+    seen = 0 if signal.symbol in books.degraded else signal.bars_seen
+    return float(config["guards"]["warmup"]["bars"]), float(seen)
+
+
+def _clock_skew(signal: ev.Signal, books: Books, config: Mapping[str, Any], ts_ns: int) -> Pair:
+    return config["guards"]["clock_skew"]["max_ms"] / 1000, signal.clock_skew_ns / SECOND_NS
+
+
+def _ready(signal: ev.Signal, books: Books, config: Mapping[str, Any], ts_ns: int) -> Pair:
+    return 1.0, float(books.trading is ev.TradingState.ACTIVE)
+
+
+def _losses(signal: ev.Signal, books: Books, config: Mapping[str, Any], ts_ns: int) -> Pair:
+    return float(config["risk"]["max_consecutive_losses"]), float(books.losses)
+
+
+def _positions(signal: ev.Signal, books: Books, config: Mapping[str, Any], ts_ns: int) -> Pair:
+    return float(config["risk"]["max_positions"]), float(books.taken())
+
+
+def _own_positions(signal: ev.Signal, books: Books, config: Mapping[str, Any], ts_ns: int) -> Pair:
+    return float(config["portfolio"]["max_strategy_positions"]), float(books.taken(signal.strategy))
+
+
 AGAIN: dict[ev.Reason, Again] = {
-    ev.Reason.READY_GATE: lambda signal, books, *_: (1.0, float(books.trading is ev.TradingState.ACTIVE)),
-    ev.Reason.WARMUP: lambda signal, books, config, _: (
-        float(config["guards"]["warmup"]["bars"]), 0.0 if signal.symbol in books.degraded else float(signal.bars_seen)
-    ),
+    ev.Reason.READY_GATE: _ready,
+    ev.Reason.WARMUP: _warmup,
     ev.Reason.STALE_DATA: _stale_data,
     ev.Reason.STALE_SIGNAL: _stale_signal,
-    ev.Reason.CLOCK_SKEW: lambda signal, books, config, _: (
-        config["guards"]["clock_skew"]["max_ms"] / 1000, signal.clock_skew_ns / SECOND_NS
-    ),
+    ev.Reason.CLOCK_SKEW: _clock_skew,
     ev.Reason.SIGNAL_IDEMPOTENCY: _idempotency,
     ev.Reason.DUPLICATE_ENTRY: _duplicate,
     ev.Reason.FLASH_MOVE: _flash_move,
@@ -119,18 +140,12 @@ AGAIN: dict[ev.Reason, Again] = {
     ev.Reason.PRICE_SANITY: _price_sanity,
     ev.Reason.SYMBOL_COOLDOWN: _symbol_cooldown,
     ev.Reason.STRATEGY_COOLDOWN: _strategy_cooldown,
-    ev.Reason.CONSECUTIVE_LOSSES: lambda signal, books, config, _: (
-        float(config["risk"]["max_consecutive_losses"]), float(books.losses)
-    ),
+    ev.Reason.CONSECUTIVE_LOSSES: _losses,
     ev.Reason.DAILY_LOSS: _daily_loss,
     ev.Reason.DRAWDOWN: _drawdown,
-    ev.Reason.MAX_POSITIONS: lambda signal, books, config, _: (
-        float(config["risk"]["max_positions"]), float(books.taken())
-    ),
-    ev.Reason.MAX_STRATEGY_POSITIONS: lambda signal, books, config, _: (
-        float(config["portfolio"]["max_strategy_positions"]), float(books.taken(signal.strategy))
-    ),
-}  # fmt: skip
+    ev.Reason.MAX_POSITIONS: _positions,
+    ev.Reason.MAX_STRATEGY_POSITIONS: _own_positions,
+}
 
 
 def _ns(seconds: Decimal | int) -> int:

@@ -1,6 +1,6 @@
 """From what a person calls a run to its directory: a path, a run id, or nothing.
 
-Rule: a run is a directory with a manifest or a journal in it; nothing is guessed, the nearest name is offered.
+Rule: a run is a directory with a manifest or a journal in it; nothing is guessed, the nearest is offered.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def find_run(run: str = "", runs: Path = RUNS) -> Path:
             return place
     if Path(run).is_dir():
         raise CliError(
-            f"{run} is not a run", where=str(Path(run).resolve()), why=f"it holds neither {' nor '.join(MARKS)}",
-            fix="name a run directory, or a run id",
+            f"{run} is not a run", where=str(Path(run).resolve()), fix="name a run directory, or a run id",
+            why=f"it holds neither {' nor '.join(MARKS)}",
         )  # fmt: skip
     known = [place.name for place in _all(runs)]
     near = get_close_matches(run, known, 1, 0.5)

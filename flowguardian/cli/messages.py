@@ -41,8 +41,10 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "starvation": ("Guard starvation", "가드 기아 (GuardStarvation)"),
     "no_starvation": ("none", "없음"),
     "starved": (
-        "row {seq}: {signals} signals since {since} and no entry; {guard} refused {refusals}; "
-        "released by: {release}",
+        (
+            "row {seq}: {signals} signals since {since} and no entry; {guard} refused {refusals}; "
+            "released by: {release}"
+        ),
         "행 {seq}: {since}부터 신호 {signals}개, 진입 없음; {guard} 거절 {refusals}회; 해제: {release}",
     ),
     "longest_gap": ("Longest time without an entry", "진입 없는 가장 긴 시간"),
@@ -145,8 +147,10 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
         "여유 {short} USDT 추가: 여유 {room}, 최소 주문 {least}",
     ),
     "pass_budget": (
-        "{short} USDT more budget: {least} × {slots} slots = {needed} needed, {available} "
-        "available ({cap} per slot)",
+        (
+            "{short} USDT more budget: {least} × {slots} slots = {needed} needed, {available} "
+            "available ({cap} per slot)"
+        ),
         "예산 {short} USDT 추가: {least} × 슬롯 {slots} = {needed} 필요, {available} 남음 (슬롯당 {cap})",
     ),
     "pass_venue": (

@@ -15,6 +15,7 @@ from flowguardian.cli.language import Language, Say, checked, choose
 from flowguardian.cli.locate import RUNS, JsonOption, LanguageOption, RunArgument, RunsOption, find_run
 
 if TYPE_CHECKING:
+    from flowguardian.acceptance.judgement import Judgement
     from flowguardian.cli.run_rows import RunRows
 
 
@@ -34,7 +35,7 @@ def status(
 def why(
     run: RunArgument = "", runs: RunsOption = RUNS, lang: LanguageOption = "", as_json: JsonOption = False
 ) -> int:
-    """Why a run trades or does not: the funnel, the last refusal of each guard, and what holds entries now."""
+    """Why a run trades or does not: the funnel, each guard's last refusal, and what holds entries now."""
     from flowguardian.cli.funnel import why as answer_of
     from flowguardian.cli.rendering import why_text
 
@@ -66,7 +67,7 @@ def explain(
 def verify(
     run: RunArgument = "", runs: RunsOption = RUNS, lang: LanguageOption = "", as_json: JsonOption = False
 ) -> int:
-    """Decide a recorded run again from its tape and demand the same rows; exit code 1 names the first that differs."""
+    """Decide a recorded run again from its tape and demand the same rows; else exit code 1 and the row."""
     from flowguardian.ops.verify import verify as answer_of
 
     run_dir, say = find_run(run, runs), Say(_language(lang, as_json))
@@ -95,7 +96,8 @@ def report(
     alive = [entry for entry in Registry().living() if entry.run_id == run_id]
     if alive:
         raise output.CliError(
-            "the run is still going on", where=str(run_dir), why=f"{alive[0].text()} is alive: no verdict, running",
+            "the run is still going on", where=str(run_dir),
+            why=f"{alive[0].text()} is alive: no verdict, running",
             fix="see `flowguardian status`; report when it has ended",
         )  # fmt: skip
     language = choose(checked(lang), _configured(run_dir))
@@ -109,13 +111,11 @@ def report(
     return {"PASS": output.EXIT_OK, "FAIL": output.EXIT_FAIL}.get(judgement.verdict, output.EXIT_INCONCLUSIVE)
 
 
-def _judged(judgement: Any, paths: tuple[Path, ...]) -> dict[str, Any]:
-    from flowguardian.acceptance.judge import Judgement
+def _judged(judgement: Judgement, paths: tuple[Path, ...]) -> dict[str, Any]:
+    from flowguardian.acceptance.report import summary_json
 
-    assert isinstance(judgement, Judgement)
-    keys = ("verdict", "kind", "feed", "run_id", "config_hash", "trading_hash", "journal_hash", "wall_clock_hours",
-            "market_hours", "counts", "criteria")  # fmt: skip
-    return {**{key: getattr(judgement, key) for key in keys}, "reports": [str(path) for path in paths]}
+    html = next((path for path in paths if path.suffix == ".html"), paths[0])
+    return {**summary_json(judgement, html), "reports": [str(path) for path in paths]}
 
 
 def _read(run: str, runs: Path, lang: str, as_json: bool) -> tuple[RunRows, Say]:

@@ -122,8 +122,9 @@ def _status_lines(answer: Status, say: Say) -> Iterator[list[str]]:
     yield [say("equity"), f"{money(answer.equity_usdt)} USDT{at}"]
     for line in answer.budget:
         yield [say("budget"), say(
-            "budget_line", strategy=line.strategy, used=money(line.used_usdt), allocated=money(line.allocated_usdt),
-            available=money(line.available_usdt), reserved=money(line.reserved_usdt),
+            "budget_line", strategy=line.strategy, used=money(line.used_usdt),
+            allocated=money(line.allocated_usdt), available=money(line.available_usdt),
+            reserved=money(line.reserved_usdt),
         )]  # fmt: skip
     yield [say("positions"), str(len(answer.open_positions)) if answer.open_positions else say("none")]
     for held in answer.open_positions:
@@ -135,16 +136,22 @@ def _status_lines(answer: Status, say: Say) -> Iterator[list[str]]:
         say("fills"),
         f"{answer.entries} · {say('caps')} {answer.budget_caps} · {say('blocks')} {answer.budget_blocks}",
     ]
-    trade = answer.last_trade
-    yield [say("last_trade"), say("none") if trade is None else
-           f"{both(trade.at)} {trade.side} {trade.symbol} {trade.qty:,f} @ {trade.price:,f} ({trade.purpose})"]  # fmt: skip
+    yield [say("last_trade"), _trade(answer) or say("none")]
     last = answer.last_refusal
-    yield [say("last_refusal"), say("none") if last is None else
-           f"{both(last.at)} {last.side} {last.symbol}: {say.reason(last.code)}"]  # fmt: skip
+    text = f"{both(last.at)} {last.side} {last.symbol}: {say.reason(last.code)}" if last else say("none")
+    yield [say("last_refusal"), text]
     yield [say("why_now"), answer.now.sentence]
     yield [say("next_checkpoint"), answer.next_checkpoint or "-"]
     yield [say("segment"), f"{answer.segment} ({say('restarts', count=answer.restarts)})"]
     yield [say("process"), ", ".join(answer.processes) or say("not_alive")]
+
+
+def _trade(answer: Status) -> str:
+    trade = answer.last_trade
+    if trade is None:
+        return ""
+    what = f"{trade.side} {trade.symbol} {trade.qty:,f} @ {trade.price:,f}"
+    return f"{both(trade.at)} {what} ({trade.purpose})"
 
 
 def explain_text(answer: Explained, say: Say) -> str:

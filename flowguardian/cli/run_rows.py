@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from flowguardian.cli.output import CliError
 from flowguardian.execution import events as ev
 from flowguardian.journal.journal import JOURNAL, read_rows
 from flowguardian.journal.ops_events import HostSampled, OpsRow, SegmentClosed
+from flowguardian.market.instruments import Instrument
 from flowguardian.ops.ops_journal import FILE_NAME as OPS_FILE
 from flowguardian.ops.ops_journal import read_ops
 
@@ -38,9 +39,7 @@ class RunRows:
     @property
     def start(self) -> ev.RunStarted:
         """Row 1; `read_run` has made sure of it."""
-        row = self.rows[1]
-        assert isinstance(row, ev.RunStarted)
-        return row
+        return cast("ev.RunStarted", self.rows[1])
 
     def of(self, kind: type[Kind]) -> Iterator[tuple[int, Kind]]:
         """The rows of one kind with their seq, in order."""
@@ -84,7 +83,7 @@ class RunRows:
         return bool(self.end_reason) and self.end_reason not in RESUMABLE
 
     @cached_property
-    def instruments(self) -> dict[str, Any]:
+    def instruments(self) -> dict[str, Instrument]:
         """The venue's filters by symbol, the newest."""
         return {
             instrument.symbol: instrument
@@ -100,9 +99,10 @@ def read_run(run_dir: Path) -> RunRows:
         for record, row in read_rows(run_dir / JOURNAL, check=False):
             rows[record.seq] = row
     except ValueError as error:
-        # Bodies that cannot be decoded: the rows before them are sound, but nobody should count with half a run.
+        # The rows before one that cannot be decoded are sound, but nobody should count with half a run.
         raise CliError(
-            f"row {len(rows) + 1} of the journal cannot be read", where=str(run_dir / JOURNAL), why=str(error),
+            f"row {len(rows) + 1} of the journal cannot be read",
+            where=str(run_dir / JOURNAL), why=str(error),
             fix="use the original run folder, and the version that wrote it",
         ) from error  # fmt: skip
     if not isinstance(rows.get(1), ev.RunStarted):

@@ -44,11 +44,11 @@ def fit(qty: int, instrument: Instrument) -> int:
 
 
 def affordable(room: int, price: int, taker: int, step: int) -> int:
-    """The largest multiple of `step` whose reservation does not exceed `room`."""
+    """The largest multiple of `step` whose reservation fits `room`, to the last 2e-8."""
     qty = floor_step(room * SCALE * SCALE // (price * (SCALE + taker)), step)
-    while qty > 0 and reservation(price, qty, taker) > room:
-        qty -= step
-    return max(qty, 0)
+    if reservation(price, qty, taker) > room:  # notional and fee are both rounded up, by less than 1e-8 each
+        qty = floor_step((room - 2) * SCALE * SCALE // (price * (SCALE + taker)), step)
+    return qty
 
 
 class PositionSizer:

@@ -80,7 +80,7 @@ def _show(row: Row) -> str:
 
 
 def replay(loop: MarketLoop, blocks: Iterable[Rows], facts: Iterable[Row]) -> None:
-    """Feed a tape and the exogenous facts of its journal to a fresh loop; a fact follows the rows up to it."""
+    """Feed a tape and the exogenous facts of its journal to a fresh loop; a fact follows rows up to it."""
     waiting = iter(facts)
     fact = next(waiting, None)
     for chunk in _chunks(blocks):

@@ -44,7 +44,7 @@ def _inside(rows: Rows, start_ns: int, end_ns: int) -> Rows:
     return rows[low:high]
 
 
-def _history_rows(bars: Mapping[int, Rows]) -> Rows:
+def history_rows(bars: Mapping[int, Rows]) -> Rows:
     """HISTORY rows of bars by symbol index, sorted by (time, symbol)."""
     parts = [np.zeros(0, ROW)]
     for index, part in bars.items():
@@ -111,7 +111,7 @@ class BarMarket:
         for index, opens in enumerate(self._opens):
             end = int(np.searchsorted(opens, before_ns - self.interval_ns, "right"))
             last[index] = self._bars[index][max(0, end - bars) : end]
-        return _history_rows(last)
+        return history_rows(last)
 
     def rows(self, from_ns: int, to_ns: int) -> Rows:
         return self._blocks.rows(from_ns, to_ns)
@@ -210,7 +210,7 @@ class TradeMarket:
     def history(self, before_ns: int, bars: int) -> Rows:
         """HISTORY rows of the whole minutes before a time in which the symbol traded."""
         end_ns = before_ns // MINUTE_NS * MINUTE_NS
-        return _history_rows(
+        return history_rows(
             {
                 index: bars_of(_inside(rows, end_ns - bars * MINUTE_NS, end_ns))
                 for index, rows in enumerate(self._trades)

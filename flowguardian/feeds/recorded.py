@@ -95,10 +95,10 @@ def _bars(
     bars, report = load_bars(place, symbols)
     interval_ns = report.interval_ns
     spans = {s: (int(b["open_ns"][0]), int(b["open_ns"][-1]) + interval_ns) for s, b in bars.items()}
-    start_ns, end_ns = _window(str(place), spans, start_ns, hours, history_bars * interval_ns)
+    start_ns, end_ns = window_of(str(place), spans, start_ns, hours, history_bars * interval_ns)
     return BarMarket(
         bars,
-        [_fitted(s, table, b, ("open", "high", "low", "close")) for s, b in bars.items()],
+        [fitted(s, table, b, ("open", "high", "low", "close")) for s, b in bars.items()],
         start_ns=start_ns,
         end_ns=end_ns,
         seed=seed,
@@ -125,10 +125,10 @@ def _trades(
     trades = read_trades(place, symbols)
     # A recording covers the minute of its last trade: what ends it is the recorder, not the market.
     spans = {s: (int(t["venue_ns"][0]), int(t["venue_ns"][-1]) + MINUTE_NS) for s, t in trades.items()}
-    start_ns, end_ns = _window(str(place), spans, start_ns, hours, history_bars * MINUTE_NS)
+    start_ns, end_ns = window_of(str(place), spans, start_ns, hours, history_bars * MINUTE_NS)
     return TradeMarket(
         trades,
-        [_fitted(symbol, table, rows, ("a",)) for symbol, rows in trades.items()],
+        [fitted(symbol, table, rows, ("a",)) for symbol, rows in trades.items()],
         start_ns=start_ns,
         end_ns=end_ns,
         seed=seed,
@@ -175,12 +175,12 @@ def _span_ns(hours: float) -> int:
     return round(hours * 3600) * SECOND_NS
 
 
-def _fitted(symbol: str, table: Mapping[str, Instrument], rows: Rows, prices: Sequence[str]) -> Instrument:
+def fitted(symbol: str, table: Mapping[str, Instrument], rows: Rows, prices: Sequence[str]) -> Instrument:
     instrument = instrument_for(symbol, table)
     return fit_to_grid(instrument, np.concatenate([rows[name] for name in prices]))
 
 
-def _window(
+def window_of(
     place: str,
     spans: Mapping[str, tuple[int, int]],
     start_ns: int | None,

@@ -30,7 +30,6 @@ class Release(StrEnum):
     PENDING_ORDER_ENDS = "pending_order_ends"
     TIME = "time"
     UTC_MIDNIGHT = "utc_midnight"
-    EQUITY_RECOVERS = "equity_recovers"
     SPREAD_NARROWS = "spread_narrows"
     VOLUME_NORMAL = "volume_normal"
     PRICE_NORMAL = "price_normal"

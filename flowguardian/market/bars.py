@@ -70,6 +70,47 @@ def _emit(cur: Any, interval: Any, stamp: Any, out: Any, k: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
+def first_at(stamps: Any, lo: Any, hi: Any, at: Any) -> Any:
+    """First index in [lo, hi) with a stamp of at least `at`, else hi."""
+    while lo < hi:
+        middle = (lo + hi) // 2
+        if stamps[middle] < at:
+            lo = middle + 1
+        else:
+            hi = middle
+    return lo
+
+
+@njit(cache=True, nogil=True)
+def _add(cur: Any, price: Any, qty: Any, lo: Any, hi: Any) -> None:
+    """Add rows [lo, hi), all of the open bar."""
+    high, low, volume = cur.high, cur.low, cur.volume
+    for i in range(lo, hi):
+        high = max(high, price[i])
+        low = min(low, price[i])
+        volume += qty[i] * _UNIT
+    cur.high = high
+    cur.low = low
+    cur.volume = volume
+    cur.close = cur.last = price[hi - 1]
+    cur.trades += hi - lo
+
+
+@njit(cache=True, nogil=True)
+def _add_late_or_not(
+    cur: Any, ts: Any, venue: Any, price: Any, qty: Any, i: Any, hi: Any, end: Any, due: Any
+) -> Any:
+    """Add rows from `i` on until the bar ends, counting the late ones; returns the row after them."""
+    while i < hi and venue[i] < end and ts[i] < due:
+        if venue[i] >= cur.start:
+            _add(cur, price, qty, i, i + 1)
+        else:
+            cur.late += 1
+        i += 1
+    return i
+
+
+@njit(cache=True, nogil=True)
 def _deadline(clock: Any, c: Any, due: Any) -> Any:
     """Index of the first clock row at or after `due`, from index `c` on."""
     while c < len(clock) and clock[c] < due:
@@ -86,6 +127,7 @@ def close_bars(  # noqa: C901, PLR0912, PLR0915 - one loop over rows is what num
     lo: Any,
     hi: Any,
     clock: Any,
+    in_order: Any,
     open_bars: Any,
     s: Any,
     interval: Any,
@@ -94,7 +136,7 @@ def close_bars(  # noqa: C901, PLR0912, PLR0915 - one loop over rows is what num
 ) -> Any:
     """Build bars of symbol `s` from rows [lo, hi) and the chunk's clock; returns how many closed.
 
-    `open_bars` are the carried OPEN_BAR records, `out` BAR records with enough room (`room_for`). Returns -1
+    `in_order` promises that venue times never go back from row to row. `open_bars` are the carried OPEN_BAR records, `out` BAR records with enough room (`room_for`). Returns -1
     when a venue time lies more than an interval ahead of the row's own stamp.
     """
     cur = open_bars[s]
@@ -130,23 +172,14 @@ def close_bars(  # noqa: C901, PLR0912, PLR0915 - one loop over rows is what num
             end = cur.start + interval
             c = _deadline(clock, c, end + grace)
             due = clock[c] if c < len(clock) else NEVER
-            first_price, high, low, p, v = cur.open, cur.high, cur.low, cur.close, cur.volume
-            first = i
             if cur.trades == 0:
-                first_price = high = low = price[i]
-            while i < hi and venue[i] < end and ts[i] < due:
-                if venue[i] >= cur.start:
-                    p = price[i]
-                    high = max(high, p)
-                    low = min(low, p)
-                    v += qty[i] * _UNIT
-                else:
-                    cur.late += 1
-                    first += 1
-                i += 1
-            cur.open, cur.high, cur.low, cur.close, cur.volume = first_price, high, low, p, v
-            cur.last = p
-            cur.trades += i - first
+                cur.open = cur.high = cur.low = price[i]
+            if in_order:
+                stop = min(first_at(venue, i, hi, end), first_at(ts, i, hi, due))
+                _add(cur, price, qty, i, stop)
+                i = stop
+            else:
+                i = _add_late_or_not(cur, ts, venue, price, qty, i, hi, end, due)
             continue
         c = _deadline(clock, c, cur.start + interval + grace)
         due = clock[c] if c < len(clock) else NEVER

@@ -293,7 +293,9 @@ def _path(bars: Rows, volume: Ints, symbol: int, interval_ns: int, out: Rows) ->
             quantity = quarter if i < 3 else volume[b] - 3 * quarter
             if quantity > 0:
                 number = open_ns // interval_ns * 4 + i
-                _put(out, k, _TRADE, _PATH_DERIVED, symbol, open_ns + at[i], number)
+                # Nothing was traded between the last close and this open: a level in that gap was jumped.
+                flags = _PATH_DERIVED if i > 0 else _DERIVED
+                _put(out, k, _TRADE, flags, symbol, open_ns + at[i], number)
                 out[k].a, out[k].b = point[i], quantity
                 k += 1
     return k
@@ -303,7 +305,8 @@ def path_rows(bars: Rows, symbol_index: int, *, interval_ns: int = MINUTE_NS) ->
     """Each bar as four trades: open, low, high, close of a bar that rose, else open, high, low, close.
 
     At the open, a quarter, a half and 1 ms before the end of the bar; a quarter of the volume each, the
-    last takes the rest; none for a bar without volume.
+    last takes the rest; none for a bar without volume. All but the open are flagged PATH: the price went
+    there through every level since the point before.
     """
     out = np.zeros(len(bars) * 4, ROW)
     return out[: _path(bars, to_units(bars["volume"]), symbol_index, interval_ns, out)]

@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from flowguardian.market.records import ROW, Kind
+from flowguardian.market.records import ROW, Flag, Kind
 
 Ints = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.void]
 
 _TRADE, _TOP, _CLOCK = int(Kind.TRADE), int(Kind.TOP), int(Kind.CLOCK)
+_MATTERS = int(Flag.BACKFILLED | Flag.PATH)
 NO_FLAGS = np.empty(0, np.uint8)
 EMPTY = np.empty(0, np.int64)
 
@@ -26,7 +27,10 @@ PRICE, TRADE_TS, BID, BID_QTY, ASK, ASK_QTY, TOP_TS = range(7)
 
 
 class Columns(NamedTuple):
-    """One chunk; `flags` is empty when no trade has any. `others` are the records of other kinds."""
+    """One chunk; `flags` is empty when no trade has one that matters to exits.
+
+    `in_order`: venue times of a symbol never go back. `others` are the records of other kinds.
+    """
 
     trade_ts: Ints
     trade_venue: Ints
@@ -42,6 +46,7 @@ class Columns(NamedTuple):
     top_at: Ints
     clock: Ints
     others: Rows
+    in_order: bool
     end_ns: int
     """Stamp of the last row."""
 
@@ -53,7 +58,7 @@ def _count(rows: Any, trade_at: Any, top_at: Any) -> Any:
     for row in rows:
         if row.kind == _TRADE:
             trade_at[row.symbol + 1] += 1
-            flagged |= row.flags
+            flagged |= row.flags & _MATTERS
         elif row.kind == _TOP:
             top_at[row.symbol + 1] += 1
         elif row.kind == _CLOCK:
@@ -81,6 +86,8 @@ def _fill(
     ask_qty: Any,
     clock: Any,
 ) -> Any:
+    """Spread the rows over the columns; True when no symbol's venue time goes back."""
+    in_order = True
     trade_next = trade_at.copy()
     top_next = top_at.copy()
     clocks = 0
@@ -90,6 +97,8 @@ def _fill(
             trade_next[row.symbol] = i + 1
             ts[i] = row.ts_ns
             venue[i] = row.venue_ns
+            if i > trade_at[row.symbol] and venue[i] < venue[i - 1]:
+                in_order = False
             price[i] = row.a
             qty[i] = row.b
             if len(flags) > 0:
@@ -105,6 +114,7 @@ def _fill(
         elif row.kind == _CLOCK:
             clock[clocks] = row.ts_ns
             clocks += 1
+    return in_order
 
 
 def partition(rows: Rows, symbols: int) -> Columns:
@@ -116,7 +126,7 @@ def partition(rows: Rows, symbols: int) -> Columns:
     flags = np.empty(trades, np.uint8) if flagged else NO_FLAGS
     top_ts, bid, bid_qty, ask, ask_qty = (np.empty(tops, np.int64) for _ in range(5))
     clock = np.empty(clocks, np.int64)
-    _fill(rows, trade_at, top_at, ts, venue, price, qty, flags, top_ts, bid, bid_qty, ask, ask_qty, clock)
+    in_order = _fill(rows, trade_at, top_at, ts, venue, price, qty, flags, top_ts, bid, bid_qty, ask, ask_qty, clock)
     others = rows[:0]
     if trades + tops + clocks < len(rows):
         kind = rows["kind"]
@@ -136,6 +146,7 @@ def partition(rows: Rows, symbols: int) -> Columns:
         top_at=top_at,
         clock=clock,
         others=others,
+        in_order=in_order,
         end_ns=int(rows["ts_ns"][-1]),
     )
 
@@ -145,7 +156,7 @@ def trades_only(ts: Ints, price: Ints, qty: Ints, trade_at: Ints, clock: Ints) -
     last = max(int(ts.max(initial=0)), int(clock[-1]) if len(clock) else 0)
     none = np.zeros(len(trade_at), np.int64)
     top = (EMPTY, EMPTY, EMPTY, EMPTY, EMPTY, none)
-    return Columns(ts, ts, price, qty, NO_FLAGS, trade_at, *top, clock, np.empty(0, ROW), last)
+    return Columns(ts, ts, price, qty, NO_FLAGS, trade_at, *top, clock, np.empty(0, ROW), True, last)
 
 
 def new_tails(symbols: int) -> Ints:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from flowguardian.market.bars import first_at
 from flowguardian.market.records import Flag
 
 WATCH = np.dtype(
@@ -29,18 +30,6 @@ WATCH = np.dtype(
 NOTHING, STOP, TARGET, BREAK_EVEN, TRAILING, EXPIRY = range(6)
 HIT_TS, HIT_CODE, HIT_PRICE, HIT_LEVEL, HIT_PATH = range(5)
 _BACKFILLED, _PATH = int(Flag.BACKFILLED), int(Flag.PATH)
-
-
-@njit(cache=True, nogil=True)
-def _first(ts: Any, lo: Any, hi: Any, at: Any) -> Any:
-    """First index in [lo, hi) with ts >= at, else hi."""
-    while lo < hi:
-        middle = (lo + hi) // 2
-        if ts[middle] < at:
-            lo = middle + 1
-        else:
-            hi = middle
-    return lo
 
 
 @njit(cache=True, nogil=True)
@@ -65,17 +54,17 @@ def scan_exit(  # noqa: C901, PLR0912 - one pass over rows is what numba compile
     """
     watch = watches[w]
     hit[1] = 0
-    i = _first(ts, lo, hi, from_ts)
-    end = _first(ts, i, hi, before_ts)
+    i = first_at(ts, lo, hi, from_ts)
+    end = first_at(ts, i, hi, before_ts)
     expires = -1
     if watch.expiry_ns > 0:
-        row = _first(ts, i, end, watch.expiry_ns)
+        row = first_at(ts, i, end, watch.expiry_ns)
         while row < end and len(flags) > 0 and flags[row] & _BACKFILLED:
             row += 1
-        c = _first(clock, 0, len(clock), max(watch.expiry_ns, from_ts))
+        c = first_at(clock, 0, len(clock), max(watch.expiry_ns, from_ts))
         if c < len(clock) and clock[c] < before_ts and (row == end or clock[c] < ts[row]):
             expires = clock[c]
-            row = _first(ts, i, end, clock[c])
+            row = first_at(ts, i, end, clock[c])
         elif row < end:
             expires = ts[row]
         if expires >= 0:

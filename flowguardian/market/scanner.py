@@ -99,6 +99,7 @@ class Scanner:
             lo,
             hi,
             columns.clock,
+            columns.in_order,
             self._open_bars,
             symbol,
             self._interval_ns,
@@ -117,7 +118,7 @@ class Scanner:
             self._signals = np.zeros(room, SIGNAL)
 
     def observe(self, at_ns: int, symbol: int, others: Sequence[int]) -> list[int]:
-        """(price, its stamp, bid, its quantity, ask, its quantity, stamp) of `symbol`, then prices of `others`."""
+        """(price, its stamp, bid, quantity, ask, quantity, stamp) of `symbol`, then prices of `others`."""
         wanted = self._wanted
         wanted[0] = symbol
         count = 1

@@ -24,13 +24,15 @@ class ProcessUse:
 
 
 def process_use(pid: int) -> ProcessUse | None:
-    """The use of a process; None when it ended."""
+    """The use of a process; None when it ended or is ending: what it holds then says nothing."""
     try:
         process = psutil.Process(pid)
         with process.oneshot():
-            times = process.cpu_times()
+            times, rss_bytes = process.cpu_times(), process.memory_info().rss
+            if rss_bytes == 0:
+                return None
             return ProcessUse(
-                rss_bytes=process.memory_info().rss,
+                rss_bytes=rss_bytes,
                 cpu_seconds=times.user + times.system,
                 handles=_handles(process),
                 threads=process.num_threads(),

@@ -67,7 +67,8 @@ def test_samples_of_a_run_equal_the_portfolio_at_every_clock_row() -> None:
         start = midnight - 10 * MINUTE
         rows = market(seed, minutes=20, start_ns=start, funding_every_ns=3 * MINUTE)
         of = limits(latency_max_ns=SECOND, risk_per_trade=SCALE // 20)
-        by_row = Watching(of).begin(start - 1)
+        by_row = Watching(of)
+        by_row.begin(start - 1)
         peak, low, day_start = by_row.twin(rows)
         at_once = Machine(of).begin(start - 1).feed(rows)
         for machine in (by_row, at_once):

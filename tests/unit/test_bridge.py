@@ -119,7 +119,13 @@ def test_the_path_of_a_bar_is_open_low_high_close_when_it_rose_else_open_high_lo
     offsets = (rows["venue_ns"][:4] - START).tolist()
     assert offsets == [0, 15_000_000_000, 30_000_000_000, 59_999_000_000]
     assert rows["b"][:4].sum() == 100_000_003 and rows["b"][4:].sum() == 200_000_000
-    assert np.all(rows["flags"] == (Flag.PATH | Flag.DERIVED)) and np.all(rows["symbol"] == 2)
+    assert np.all(rows["flags"] & Flag.DERIVED) and np.all(rows["symbol"] == 2)
+
+
+def test_no_level_between_a_close_and_the_next_open_was_traded_so_the_open_is_no_point_of_the_path():
+    bars = np.concatenate([bar(10, 13, 9, 12, 1), bar(14, 15, 13, 14, 1, START + MINUTE_NS)])
+    on_path = path_rows(bars, 0)["flags"] & int(Flag.PATH) != 0
+    assert on_path.tolist() == [False, True, True, True] * 2
 
 
 def test_tops_around_recorded_trades_enclose_the_last_one_and_begin_after_the_first():

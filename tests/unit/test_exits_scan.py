@@ -105,12 +105,12 @@ def test_the_first_hit_equals_the_reference_for_any_split(seed: int) -> None:
     stamps = rng.choice(np.arange(1, 1000), count + 20, replace=False)
     ts, clock = np.sort(stamps[:count]), np.sort(stamps[count:])
     price = units(100) + np.cumsum(rng.integers(-SCALE // 8, SCALE // 8, count))
-    flags = np.where(rng.random(count) < 0.2, int(Flag.BACKFILLED), 0) if seed % 3 == 0 else []
+    flags: Any = np.where(rng.random(count) < 0.2, int(Flag.BACKFILLED), 0) if seed % 3 == 0 else []
     side = 1 if seed % 2 else -1
     changed = {
         "trail": int(rng.choice([0, SCALE // 3])),
         "break_even": int(rng.choice([0, units(100) + side * SCALE // 4])),
-        "expiry_ns": int(rng.choice([0, rng.integers(1, 1000)])),
+        "expiry_ns": int(rng.choice([0, int(rng.integers(1, 1000))])),
         "target": int(rng.choice([0, units(100) + side * SCALE])),
     }
     wanted = reference(ts.tolist(), price.tolist(), flags, clock.tolist(), watch(side, **changed))

@@ -139,7 +139,7 @@ def test_drawdown_is_measured_from_the_peak_not_from_the_start() -> None:
     seen = view()
     seen.peak_equity, seen.equity = units(80_000), units(60_000)
     answer = refusal(review(Reason.DRAWDOWN, seen=seen))
-    assert (answer.limit, answer.value, answer.release) == (0.25, 0.25, Release.EQUITY_RECOVERS)
+    assert (answer.limit, answer.value, answer.release) == (0.25, 0.25, Release.RESUME_COMMAND)
     seen.equity += 1
     assert review(Reason.DRAWDOWN, seen=seen) is None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flowguardian.brokers.paper import PaperBroker
 from flowguardian.execution import events as ev
 from flowguardian.execution.money import units
@@ -11,7 +13,7 @@ from tests.builders import INSTRUMENTS, SECOND, T0, engine, limits, of_kind, one
 QUOTE = Quote(units(100), units("99.99"), units(10), units("100.01"), units(10))
 
 
-def broker(**changed: int) -> PaperBroker:
+def broker(**changed: Any) -> PaperBroker:
     return PaperBroker(limits(**changed).costs, 7, {one.symbol: one for one in INSTRUMENTS})
 
 

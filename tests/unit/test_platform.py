@@ -26,6 +26,7 @@ from flowguardian.ops.platform_process import (
     wait_gone,
 )
 from flowguardian.ops.platform_signals import Wake, on_stop_signal
+from flowguardian.ops.resources import RunFiles, process_use, run_files
 
 DEADLINE_SECONDS = 20.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -226,6 +227,23 @@ def test_request_stop_asks_a_process_to_end() -> None:
     assert request_stop(child.pid, start_time_of(child.pid) or 0.0)
     child.communicate(timeout=DEADLINE_SECONDS)
     assert child.returncode == -signal.SIGTERM
+
+
+@posix_only
+def test_resources_are_those_of_a_living_process_and_none_of_an_ended_one(tmp_path: Path) -> None:
+    mine = process_use(os.getpid())
+    assert mine is not None
+    assert mine.rss_bytes > 1_000_000 and mine.handles > 2 and mine.threads >= 1 and mine.cpu_seconds > 0
+    child = start_child([sys.executable, "-c", "pass"])
+    assert child.stdout is not None and child.stdout.read() == b""
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert process_use(child.pid) is None, "a zombie holds nothing"
+    child.communicate(timeout=DEADLINE_SECONDS)
+    assert process_use(child.pid) is None
+    (tmp_path / "logs").mkdir()
+    for name, size in (("journal.db", 3), ("journal.db-wal", 4), ("logs/a.jsonl", 5)):
+        (tmp_path / name).write_bytes(b"x" * size)
+    assert run_files(tmp_path) == RunFiles(journal_bytes=7, tape_bytes=0, log_bytes=5)
 
 
 # ---- signals

@@ -49,7 +49,7 @@ def test_the_largest_notional_bounds() -> None:
 
 
 def test_volatility_changes_the_risk() -> None:
-    context = {"context_enabled": True, "atr_low": units("0.004"), "atr_high": units("0.02")}
+    context: dict[str, Any] = {"context_enabled": True, "atr_low": units("0.004"), "atr_high": units("0.02")}
     context |= {"low_volatility_mult": units("1.2"), "high_volatility_mult": units("0.7"), **FREE}
     sizes = [entered(context, stop_distance=units(2), atr=atr)[0].qty for atr in (0.39, 0.4, 2.0, 2.01)]
     assert sizes == [units(90), units(75), units(75), units("52.5")]
