@@ -163,12 +163,12 @@ def _conduct(  # noqa: PLR0913 - keyword-only, one per option
         on_preflight=lambda line: print(f"{line.state:>5}  {line.item}: {line.detail}", file=sys.stderr),
         check_interval_seconds=check_interval_seconds,
     )
-    raise typer.Exit(show_end(conducted, as_json=as_json))
+    raise typer.Exit(show_end(conducted, as_json=as_json, language=language))
 
 
-def show_end(conducted: Conducted, *, as_json: bool) -> int:
+def show_end(conducted: Conducted, *, as_json: bool, language: str) -> int:
     """Say how it ended, where the report is and what to do next; returns the exit code."""
-    from flowguardian.acceptance.report import summary_json
+    from flowguardian.acceptance.summary import summary_json
     from flowguardian.cli.output import print_json
 
     judgement, result = conducted.judgement, conducted.result
@@ -181,8 +181,8 @@ def show_end(conducted: Conducted, *, as_json: bool) -> int:
     rehearsal = " (rehearsal)" if judgement.kind == "rehearsal" else ""
     out = sys.stderr if as_json else sys.stdout
     print(f"{judgement.verdict}{rehearsal}", file=out)
-    for cause in judgement.causes[:8]:
-        print(f"  - {cause}", file=out)
+    for cause in judgement.causes:
+        print(f"  - {cause.criterion}: {getattr(cause.why, language)}", file=out)
     for path in conducted.reports:
         print(f"report: {path}", file=out)
     print(f"next: flowguardian why {conducted.run_dir}", file=out)

@@ -116,13 +116,20 @@ class BarMarket:
     def rows(self, from_ns: int, to_ns: int) -> Rows:
         return self._blocks.rows(from_ns, to_ns)
 
+    def expanded(self, index: int, first_ns: int, last_ns: int) -> Rows:
+        """The run's rows of one symbol made of its bars that open in [first, last)."""
+        low, high = np.searchsorted(self._opens[index], (first_ns, last_ns))
+        if low >= high:
+            return np.zeros(0, ROW)
+        return _inside(self._expand(index, low, high), self.start_ns, self.end_ns)
+
     def _streams(self, low_ns: int, high_ns: int) -> list[Rows]:
         first_ns, last_ns = max(low_ns, self.start_ns - self.interval_ns + 1), min(high_ns, self.end_ns)
         made = []
-        for index, opens in enumerate(self._opens):
-            low, high = np.searchsorted(opens, (first_ns, last_ns))
-            if low < high:
-                made.append(_inside(self._expand(index, low, high), self.start_ns, self.end_ns))
+        for index in range(len(self._opens)):
+            rows = self.expanded(index, first_ns, last_ns)
+            if len(rows):
+                made.append(rows)
             marks = self._marks(index, max(low_ns, self.start_ns), last_ns)
             if len(marks):
                 made.append(marks)

@@ -103,7 +103,7 @@ def conduct(
 ) -> Conducted:
     """Run or resume a run to its end, then judge it. Raises LockHeld when somebody else supervises it."""
     manifest = read_manifest(run_dir)
-    settings = settings_from(manifest.config)
+    settings = settings_from(bytes(manifest.config))
     registry = Registry()
     planned_seconds = manifest.planned_ns / 1e9
     options = SupervisorOptions(
@@ -130,7 +130,7 @@ def conduct(
 
     module = BROKEN_MODULE if manifest.defect else ENGINE_MODULE
     argv = [sys.executable, "-m", module, str(run_dir)]
-    with Progress(language=language, check_interval_seconds=check_interval_seconds) as progress:
+    with Progress(language=language) as progress:
         supervisor = Supervisor(
             run_dir, argv, options, on_progress=progress.show, preflight=preflight, registry=registry
         )

@@ -69,19 +69,18 @@ class Ledger:
 
     def reserved(self, strategy: str) -> int:
         return sum(
-            request.reserved * (request.qty - done) // request.qty
+            int(request.reserved * (request.qty - done) // request.qty)
             for request, done, _ in self.live.values()
             if request.strategy == strategy
         )
 
     def used(self, strategy: str) -> int:
-        return sum(-(-h[3] // SCALE) for h in self.held.values() if h[0] == strategy) + self.reserved(
-            strategy
-        )
+        worth = [-(-int(cost) // SCALE) for owner, _, _, cost in self.held.values() if owner == strategy]
+        return sum(worth) + self.reserved(strategy)
 
     def equity(self, mark: dict[str, int]) -> int:
         held = self.held.items()
-        return self.balance() + sum((q * mark[s] - cost) * side // SCALE for s, (_, side, q, cost) in held)
+        return self.balance() + sum(int(q * mark[s] - cost) * side // SCALE for s, (_, side, q, cost) in held)
 
 
 class Twin:

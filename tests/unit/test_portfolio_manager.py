@@ -14,7 +14,9 @@ from tests.builders import T0, engine, filled, limits, one, signal
 def request(order_id: int = 1, side: int = 1, qty: int = units(3), **changed: object) -> ev.OrderRequested:
     base = one(engine().process(signal(T0 + 1, side=side)), ev.OrderRequested)
     reserved = qty * units(101) // SCALE
-    made: ev.OrderRequested = msgspec.structs.replace(base, order_id=order_id, qty=qty, reserved=reserved, **changed)
+    made: ev.OrderRequested = msgspec.structs.replace(
+        base, order_id=order_id, qty=qty, reserved=reserved, **changed
+    )
     return made
 
 

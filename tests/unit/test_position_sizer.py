@@ -9,7 +9,11 @@ from flowguardian.execution.money import units
 from flowguardian.execution.position_sizer import reservation
 from tests.builders import SYMBOLS, T0, engine, limits, of_kind, one, signal
 
-FREE = {"default_allocation": units(1), "max_symbol_exposure": units(1), "multi_position_scaling": False}
+FREE: dict[str, Any] = {
+    "default_allocation": units(1),
+    "max_symbol_exposure": units(1),
+    "multi_position_scaling": False,
+}
 
 
 def entered(changed: dict[str, Any], **wish: Any) -> tuple[ev.OrderRequested, list[ev.Row]]:

@@ -18,7 +18,12 @@ from flowguardian.market.records import ROW, Kind
 from flowguardian.market.tape import read_tape
 from tests.builders import INSTRUMENTS, MINUTE, SECOND, T0, Machine, command, digest, limits, market
 
-CHANGED: dict[str, Any] = {"latency_max_ns": 2 * SECOND, "on_opposite": "flip", "allow_add": True, "max_adds": 2}
+CHANGED: dict[str, Any] = {
+    "latency_max_ns": 2 * SECOND,
+    "on_opposite": "flip",
+    "allow_add": True,
+    "max_adds": 2,
+}
 COMMANDS = ((500, command(ev.Command.HALT)), (900, command(ev.Command.RESUME)))
 
 
