@@ -18,7 +18,8 @@ PURE = re.compile(
     r"flowguardian/("
     r"market/(records|columns|bars|indicators|exits|synthetic|bridge|instruments|seeds)"
     r"|strategies/\w+|guards/\w+"
-    r"|execution/(events|money|orders|portfolio_manager|position_sizer|engine|invariants|limits)"
+    r"|execution/(events|money|orders|portfolio_manager|position_sizer|engine|invariants|limits"
+    r"|entries|exits|scorecard|timers)"
     r"|venue/(matching|account))\.py"
 )
 IMPURE_MODULES = frozenset(

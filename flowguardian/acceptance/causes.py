@@ -26,7 +26,8 @@ def causes_of(criteria: tuple[Criterion, ...], m: Measured, gap: Gap) -> tuple[C
 def _why(c: Criterion, m: Measured, gap: Gap) -> Text:
     if c.ok is None:
         return text("cause.not_measured", name=c.text, code=c.id)
-    first = text("cause.figures", name=c.text, code=c.id, observed=shown(c.observed), threshold=shown(c.threshold))
+    required = shown(c.threshold) if c.relation == "=" else f"{c.relation} {shown(c.threshold)}"
+    first = text("cause.figures", name=c.text, code=c.id, observed=shown(c.observed), threshold=required)
     details = _detail(c, m, gap)
     return joined([first, details]) if details.en else first
 

@@ -70,8 +70,15 @@ def _gate(c: Criterion) -> tuple[Cell, ...]:
     observed: Cell = text("label.not_measured") if c.observed is None else shown(c.observed)
     rows = ", ".join(f"{e.file} #{e.seq}" if e.seq else e.text for e in c.evidence)
     name = Text(ko=f"{c.text.ko} ({c.id})", en=f"{c.text.en} ({c.id})")
-    margin = DASH if c.margin is None else shown(round(c.margin, 8) if abs(c.margin) < 1 else round(c.margin, 2))
-    return MARK[c.ok], name, text(f"group.{c.group}"), observed, shown(c.threshold), margin, rows
+    required = DASH if c.threshold is None else shown(c.threshold)
+    required = f"{c.relation} {required}" if c.relation != "=" else required
+    return MARK[c.ok], name, text(f"group.{c.group}"), observed, required, _margin(c.margin), rows
+
+
+def _margin(margin: float | None) -> str:
+    if margin is None:
+        return DASH
+    return shown(int(margin) if margin == int(margin) else round(margin, 2 if abs(margin) >= 1 else 8))
 
 
 def _causes(j: Judgement) -> Section:

@@ -189,7 +189,7 @@ class _Maker:
     def at_least(self, name: str, group: str, threshold: Decimal | None, observed: float | None) -> Criterion:
         """Met when observed ≥ threshold."""
         margin = _margin(observed, threshold)
-        return self._make(name, group, threshold, observed, margin, None if margin is None else margin >= 0, ())
+        return self._make(name, group, "≥", threshold, observed, margin, None if margin is None else margin >= 0, ())
 
     def at_most(
         self, name: str, group: str, threshold: Decimal | None, observed: float | None,
@@ -197,19 +197,20 @@ class _Maker:
     ) -> Criterion:  # fmt: skip
         """Met when observed ≤ threshold."""
         margin = _margin(threshold, observed)
-        return self._make(name, group, threshold, observed, margin, None if margin is None else margin >= 0, evidence)
+        ok = None if margin is None else margin >= 0
+        return self._make(name, group, "≤", threshold, observed, margin, ok, evidence)
 
     def below(self, name: str, group: str, threshold: Decimal | None, observed: float | None) -> Criterion:
         """Met when observed < threshold."""
         margin = _margin(threshold, observed)
-        return self._make(name, group, threshold, observed, margin, None if margin is None else margin > 0, ())
+        return self._make(name, group, "<", threshold, observed, margin, None if margin is None else margin > 0, ())
 
     def flag(
         self, name: str, group: str, threshold: Value, observed: Value, ok: bool | None,
         evidence: Sequence[Evidence] = (),
     ) -> Criterion:  # fmt: skip
         """Met when `ok`."""
-        return self._make(name, group, threshold, observed, None, ok, evidence)
+        return self._make(name, group, "=", threshold, observed, None, ok, evidence)
 
     def ledger(self, m: Measured) -> Criterion:
         """The largest difference of any checkpoint from the books; None without a comparable checkpoint."""
@@ -220,13 +221,14 @@ class _Maker:
         return self.at_most("ledger_difference", "books", self.limit("max_ledger_difference"), observed, rows)
 
     def _make(
-        self, name: str, group: str, threshold: Decimal | Value, observed: Value, margin: float | None,
+        self, name: str, group: str, relation: str, threshold: Decimal | Value, observed: Value, margin: float | None,
         ok: bool | None, evidence: Sequence[Evidence],
     ) -> Criterion:  # fmt: skip
         excused = name in self._m.circumstances
         return Criterion(
             id=name,
             group=group,
+            relation=relation,
             threshold=_plain(threshold),
             observed=_plain(observed),
             margin=margin,

@@ -46,11 +46,13 @@ class Evidence(Data, frozen=True):
 class Criterion(Data, frozen=True):
     """One gate. `ok` is null when the figure was not recorded, which counts like not met.
 
-    `unmet` says what the run becomes when the gate is not met: FAIL or INCONCLUSIVE.
+    `relation` is how observed must stand to threshold (≥ ≤ < =); `unmet` says what the run becomes when the
+    gate is not met: FAIL or INCONCLUSIVE.
     """
 
     id: str
     group: str
+    relation: str
     threshold: Value
     observed: Value
     margin: float | None

@@ -1,18 +1,19 @@
 """The pictures of a report as SVG: one copy for both languages, both themes and the printer.
 
-Rule: text stays text (Hangul renders in the reader's font), every label is a key that is replaced by its
-sentence in each language, and colours are CSS variables of the page. The same judgement gives the same bytes.
+Rule: text stays text (Hangul renders in the reader's font), every label is drawn in English and given its
+Korean twin, and colours are CSS variables of the page. The same judgement gives the same bytes.
 """
 
 from __future__ import annotations
 
+import functools
 import html
 import io
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from flowguardian.acceptance.catalog import known, text
+from flowguardian.acceptance.catalog import sentences, text
 from flowguardian.acceptance.judgement import Judgement
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _hours(j: Judgement, stamps: Sequence[int]) -> list[float]:
 def _time_axis(j: Judgement, axes: Axes) -> None:
     end = max((j.end_ns - j.live_ns) / HOUR_NS, 1e-6)
     axes.set_xlim(0, end)
-    axes.set_xlabel("plot.hours")
+    axes.set_xlabel(_say("hours"))
     for hour in _hours(j, j.moments.segments):
         axes.axvline(hour, color=RED, linewidth=0.8, linestyle=":")
 
@@ -86,12 +87,12 @@ def _time_axis(j: Judgement, axes: Axes) -> None:
 def _equity(j: Judgement) -> Figure | None:
     if len(j.curve.ts_ns) < 2:
         return None
-    figure, axes = _axes(WIDE, "plot.usdt")
+    figure, axes = _axes(WIDE, _say("usdt"))
     axes.plot(_hours(j, j.curve.ts_ns), [v / ONE for v in j.curve.equity], color=BLUE, linewidth=1.2)
     axes.axhline(j.money.start / ONE, color=INK, linewidth=0.6, linestyle="--")
     named = [c for c in j.checkpoints if c.name[0] in "MH"]
     at, value = _hours(j, [c.ts_ns for c in named]), [c.equity / ONE for c in named]
-    axes.plot(at, value, "o", color=AMBER, markersize=4, label="plot.checkpoints")
+    axes.plot(at, value, "o", color=AMBER, markersize=4, label=_say("checkpoints"))
     for x, y, c in zip(at, value, named, strict=True):
         axes.annotate(c.name, (x, y), textcoords="offset points", xytext=(0, 6), ha="center", fontsize=7)
     axes.ticklabel_format(axis="y", useOffset=False, style="plain")
@@ -103,7 +104,7 @@ def _equity(j: Judgement) -> Figure | None:
 def _drawdown(j: Judgement) -> Figure | None:
     if len(j.curve.ts_ns) < 2:
         return None
-    figure, axes = _axes(LOW, "plot.percent")
+    figure, axes = _axes(LOW, _say("percent"))
     axes.fill_between(_hours(j, j.curve.ts_ns), j.curve.drawdown_pct, 0, color=RED, alpha=0.35, linewidth=0)
     axes.set_ylim(top=0)
     _time_axis(j, axes)
@@ -113,13 +114,13 @@ def _drawdown(j: Judgement) -> Figure | None:
 def _budget(j: Judgement) -> Figure | None:
     if len(j.curve.ts_ns) < 2:
         return None
-    figure, axes = _axes(WIDE, "plot.usdt")
+    figure, axes = _axes(WIDE, _say("usdt"))
     hours = _hours(j, j.curve.ts_ns)
     used = [v / ONE for v in j.curve.used]
     held = [(u + r) / ONE for u, r in zip(j.curve.used, j.curve.reserved, strict=True)]
-    axes.fill_between(hours, used, 0, step="post", color=BLUE, alpha=0.35, linewidth=0, label="plot.used")
-    axes.step(hours, held, where="post", color=BLUE, linewidth=0.8, label="plot.reserved")
-    axes.plot(hours, [v / ONE for v in j.curve.allocated], color=AMBER, linewidth=1.2, label="plot.allocated")
+    axes.fill_between(hours, used, 0, step="post", color=BLUE, alpha=0.35, linewidth=0, label=_say("used"))
+    axes.step(hours, held, where="post", color=BLUE, linewidth=0.8, label=_say("reserved"))
+    axes.plot(hours, [v / ONE for v in j.curve.allocated], color=AMBER, linewidth=1.2, label=_say("allocated"))
     axes.set_ylim(bottom=0)
     axes.legend(loc="lower left", ncols=3)
     _time_axis(j, axes)
@@ -129,13 +130,13 @@ def _budget(j: Judgement) -> Figure | None:
 def _exposure(j: Judgement) -> Figure | None:
     if len(j.curve.ts_ns) < 2:
         return None
-    figure, axes = _axes(LOW, "plot.usdt")
+    figure, axes = _axes(LOW, _say("usdt"))
     hours = _hours(j, j.curve.ts_ns)
     held = [(u + r) / ONE for u, r in zip(j.curve.used, j.curve.reserved, strict=True)]
-    axes.step(hours, held, where="post", color=BLUE, linewidth=1.0, label="plot.exposure_line")
+    axes.step(hours, held, where="post", color=BLUE, linewidth=1.0, label=_say("exposure_line"))
     for share, color in zip(j.exposure_limits, (RED, AMBER), strict=False):
         line = [value * share.ratio / ONE for value in j.curve.equity]
-        axes.plot(hours, line, color=color, linewidth=1.0, linestyle="--", label=f"plot.{share.name}")
+        axes.plot(hours, line, color=color, linewidth=1.0, linestyle="--", label=_say(share.name))
     axes.set_ylim(bottom=0)
     axes.legend(loc="center left", ncols=3)
     _time_axis(j, axes)
@@ -148,12 +149,12 @@ def _funnel(j: Judgement) -> Figure | None:
         return None
     figure, axes = _axes((9.6, 0.9 + 0.2 * len(steps)), "")
     names = [step.code for step in steps]
-    axes.barh(names, [s.allowed + s.reduced for s in steps], color=BLUE, alpha=0.45, label="plot.allowed")
+    axes.barh(names, [s.allowed + s.reduced for s in steps], color=BLUE, alpha=0.45, label=_say("allowed"))
     axes.barh(
-        names, [s.refused for s in steps], left=[s.allowed + s.reduced for s in steps], color=RED, label="plot.refused"
+        names, [s.refused for s in steps], left=[s.allowed + s.reduced for s in steps], color=RED, label=_say("refused")
     )
     if any(s.shadow for s in steps):
-        axes.barh(names, [s.shadow for s in steps], height=0.25, color=AMBER, label="plot.would")
+        axes.barh(names, [s.shadow for s in steps], height=0.25, color=AMBER, label=_say("would"))
     axes.invert_yaxis()
     axes.grid(False, axis="y")
     axes.grid(True, axis="x")
@@ -168,8 +169,8 @@ def _timeline(j: Judgement) -> Figure | None:
     figure, axes = _axes(LOW, "")
     named = [c.ts_ns for c in j.checkpoints if c.name[0] in "MH"]
     rows = [
-        ("plot.entries", j.moments.entries, BLUE), ("plot.caps", j.moments.caps, AMBER),
-        ("plot.blocks", j.moments.blocks, RED), ("plot.checkpoints", named, GREEN),
+        (_say("entries"), j.moments.entries, BLUE), (_say("caps"), j.moments.caps, AMBER),
+        (_say("blocks"), j.moments.blocks, RED), (_say("checkpoints"), named, GREEN),
     ]  # fmt: skip
     for height, (_, stamps, color) in enumerate(rows):
         axes.plot(_hours(j, stamps), [height] * len(stamps), "|", color=color, markersize=10, markeredgewidth=1.1)
@@ -184,13 +185,13 @@ def _resources(j: Judgement) -> Figure | None:
     curve = j.resource_curve
     if len(curve.run_hours) < 2:
         return None
-    figure, axes = _axes(LOW, "plot.rss")
+    figure, axes = _axes(LOW, _say("rss"))
     axes.plot(curve.run_hours, curve.rss_mb, color=BLUE, linewidth=1.1)
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("plot.hours")
+    axes.set_xlabel(_say("hours"))
     lag = axes.twinx()
     lag.plot(curve.run_hours, curve.lag_p99_ms, color=AMBER, linewidth=0.8)
-    lag.set_ylabel("plot.lag")
+    lag.set_ylabel(_say("lag"))
     lag.set_ylim(bottom=0)
     return figure
 
@@ -208,7 +209,7 @@ def _svg(name: str, figure: Any) -> str:
     for stand_in, variable in VARIABLES.items():
         svg = svg.replace(stand_in, f"var(--{variable})")
     svg = re.sub(r"font: ([^;\"]*?)('DejaVu Sans'[^;\"]*)", rf"font: \g<1>{FONTS}", svg)
-    svg = re.sub(r">(plot\.\w+)<", _words, svg)
+    svg = re.sub(r">([^<>\n]+)</text>", _words, svg)
     svg = re.sub(r"\n\s*", "\n", svg)
     width, height = (float(v) for v in figure.get_size_inches())
     label = html.escape(text(f"plot.{name}").en)
@@ -217,11 +218,21 @@ def _svg(name: str, figure: Any) -> str:
     return re.sub(r"<svg[^>]*>", lambda _: opening, svg, count=1)
 
 
+def _say(name: str) -> str:
+    """A label in English, the wider language, so that there is room for either; `_words` adds the other."""
+    return sentences("en")[f"plot.{name}"]
+
+
 def _words(found: re.Match[str]) -> str:
-    key = found.group(1)
-    if not known(key):
+    key = _labels().get(html.unescape(found.group(1)))
+    if key is None:
         return found.group(0)
     words = text(key)
     return (
-        f'><tspan class="ko">{html.escape(words.ko)}</tspan><tspan class="en">{html.escape(words.en)}</tspan><'
+        f'><tspan class="ko">{html.escape(words.ko)}</tspan><tspan class="en">{html.escape(words.en)}</tspan></text>'
     )
+
+
+@functools.cache
+def _labels() -> dict[str, str]:
+    return {words: key for key, words in sentences("en").items() if key.startswith("plot.")}

@@ -7,7 +7,9 @@ ends, a resumed run goes on writing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -63,8 +65,7 @@ class ComparingRecorder:
             return False
         body = encode(row)
         if record.kind != type(row).__name__ or record.ts_ns != row.ts_ns or record.body != body:
-            recorded = f"{record.kind} {record.body.decode('utf-8', 'replace')}"
-            raise ReplayDiverged(record.seq, recorded, _show(row))
+            raise ReplayDiverged(record.seq, *_differing(record, row))
         self.compared += 1
         return True
 
@@ -73,6 +74,22 @@ class ComparingRecorder:
         if not self.done and (record := next(self._records, None)) is not None:
             raise ReplayDiverged(record.seq, f"{record.kind} {record.body.decode()}", "nothing")
         self.done = True
+
+
+def _differing(record: Record, row: Row) -> tuple[str, str]:
+    """The recorded and the new row, cut down to the fields that differ where the kind is the same."""
+    recorded = record.body.decode("utf-8", "replace")
+    if record.kind != type(row).__name__:
+        return f"{record.kind} {recorded}", _show(row)
+    try:
+        was = msgspec.json.decode(record.body, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return f"{record.kind} {recorded}", _show(row)
+    now = msgspec.json.decode(encode(row), type=dict[str, Any])
+    keys = [key for key in {**was, **now} if was.get(key) != now.get(key)]
+    texts = (", ".join(f"{key}={side.get(key)}" for key in keys) for side in (was, now))
+    old, new = (f"{record.kind} {text or 'at another stamp or spelling'}" for text in texts)
+    return old, new
 
 
 def _show(row: Row) -> str:

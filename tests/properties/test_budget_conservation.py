@@ -80,7 +80,8 @@ class Ledger:
 
     def equity(self, mark: dict[str, int]) -> int:
         held = self.held.items()
-        return self.balance() + sum(int(q * mark[s] - cost) * side // SCALE for s, (_, side, q, cost) in held)
+        profits = [int((q * mark[s] - cost) * side // SCALE) for s, (_, side, q, cost) in held]
+        return self.balance() + sum(profits)
 
 
 class Twin:
