@@ -196,6 +196,7 @@ def _budget(j: Judgement) -> Section:
     checked = j.criterion("budget_limits")
     wrong = checked.observed if checked and checked.observed is not None else DASH
     blocks: list[Block] = [
+        Plot("waterfall"),
         table("step value", rows, "value"),
         Paragraph(text("text.budget_rule"), "note"),
         Paragraph(text("text.budget_ok", count=wrong)),
@@ -215,12 +216,13 @@ def _block_words(j: Judgement) -> Text:
     pct = j.counts.block_pct
     if pct is None:
         return text("text.block_unmeasured")
-    low, high = j.ideal_block_pct
+    low, high = (f"{limit:g}" for limit in j.ideal_block_pct)
+    ideal = j.ideal_block_pct[0] <= pct <= j.ideal_block_pct[1]
     bound = ", ".join(f"{b.code} {b.count}" for b in j.trades.bound) or DASH
-    if low <= pct <= high:
-        return text("text.block_ideal", pct=percent(pct), low=shown(low), high=shown(high))
-    which = "low" if pct < low else "high"
-    return text(f"text.block_{which}", pct=percent(pct), low=shown(low), high=shown(high), bound=bound)
+    if ideal:
+        return text("text.block_ideal", pct=percent(pct), low=low, high=high)
+    which = "low" if pct < j.ideal_block_pct[0] else "high"
+    return text(f"text.block_{which}", pct=percent(pct), low=low, high=high, bound=bound)
 
 
 def _equity(j: Judgement) -> Section:

@@ -100,7 +100,7 @@ def _process(make: _Maker, m: Measured) -> list[Criterion]:
     ended = m.finished in ENDED if m.finished else None
     found = [
         make.at_least("run_hours", "process", make.limit("min_run_hours"), hours),
-        make.flag("exit_reason", "process", " | ".join(ENDED), m.finished or None, ended),
+        make.flag("exit_reason", "process", "orderly", m.finished or None, ended),
         make.at_most("host_awake", "process", Decimal(0), m.slept),
         make.at_most("errors", "process", make.limit("max_errors"), m.errors, m.error_rows),
         make.at_most("abnormal_ends", "process", make.limit("max_abnormal_ends"), m.abnormal_ends, m.abnormal_rows),

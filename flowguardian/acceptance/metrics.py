@@ -20,7 +20,8 @@ from flowguardian.acceptance.prices import Prices
 from flowguardian.acceptance.statistics import mean_interval, wilson
 from flowguardian.execution import events as ev
 
-MINUTE_NS = 60_000_000_000
+SECOND_NS = 1_000_000_000
+MINUTE_NS = 60 * SECOND_NS
 HOUR_NS = 60 * MINUTE_NS
 MOST_POINTS = 1500
 MOST_TRADES = 2000
@@ -125,20 +126,23 @@ def hours_of(audit: Audit, evidence: Evidence, books: Books, live_ns: int) -> tu
     """Each hour of market time since the run went live."""
     if not len(books.ts):
         return ()
-    number = (books.ts - live_ns - 1) // HOUR_NS
+    # The last clock row may come a moment after the hour: that moment is no hour of its own.
+    last_hour = max(0, (int(books.ts[-1]) - live_ns - SECOND_NS) // HOUR_NS)
+
+    def hour_of(ts_ns: int) -> int:
+        return min((ts_ns - live_ns - 1) // HOUR_NS, last_hour)
+
+    number = np.minimum((books.ts - live_ns - 1) // HOUR_NS, last_hour)
+    tally, budget = audit.tally, ev.Reason.PORTFOLIO_BUDGET
     counted: dict[str, Counter[int]] = {
-        "signals": Counter((t - live_ns - 1) // HOUR_NS for t in audit.tally.signal_times),
-        "entries": Counter((e.ts_ns - live_ns - 1) // HOUR_NS for e in audit.tally.entries),
-        "caps": Counter((row.ts_ns - live_ns - 1) // HOUR_NS for _, row in evidence.of(ev.BudgetCapped)),
-        "refusals": Counter((row.ts_ns - live_ns - 1) // HOUR_NS for _, row in audit.tally.refusals),
-        "blocks": Counter(
-            (row.ts_ns - live_ns - 1) // HOUR_NS
-            for _, row in audit.tally.refusals
-            if row.code is ev.Reason.PORTFOLIO_BUDGET
-        ),
+        "signals": Counter(map(hour_of, tally.signal_times)),
+        "entries": Counter(hour_of(entry.ts_ns) for entry in tally.entries),
+        "caps": Counter(hour_of(row.ts_ns) for _, row in evidence.of(ev.BudgetCapped)),
+        "refusals": Counter(hour_of(row.ts_ns) for _, row in tally.refusals),
+        "blocks": Counter(hour_of(row.ts_ns) for _, row in tally.refusals if row.code is budget),
     }
     drawdowns, lines, before = books.drawdowns(), [], audit.ledger.start
-    for hour in range(int(number[-1]) + 1):
+    for hour in range(last_hour + 1):
         at = np.flatnonzero(number == hour)
         if not len(at):
             continue

@@ -43,7 +43,7 @@ def draw(j: Judgement) -> dict[str, str]:
         "path.simplify": True, "path.simplify_threshold": 0.4,
     }  # fmt: skip
     plots: dict[str, Callable[[Judgement], Figure | None]] = {
-        "equity": _equity, "drawdown": _drawdown, "timeline": _timeline, "budget": _budget,
+        "equity": _equity, "drawdown": _drawdown, "timeline": _timeline, "budget": _budget, "waterfall": _waterfall,
         "exposure": _exposure, "funnel": _funnel, "resources": _resources,
     }  # fmt: skip
     with mpl.rc_context(settings):
@@ -84,6 +84,11 @@ def _time_axis(j: Judgement, axes: Axes) -> None:
         axes.axvline(hour, color=RED, linewidth=0.8, linestyle=":")
 
 
+def _legend(axes: Axes) -> None:
+    """Above the data, where it hides nothing."""
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.99), ncols=4, borderaxespad=0.0)
+
+
 def _equity(j: Judgement) -> Figure | None:
     if len(j.curve.ts_ns) < 2:
         return None
@@ -93,10 +98,11 @@ def _equity(j: Judgement) -> Figure | None:
     named = [c for c in j.checkpoints if c.name[0] in "MH"]
     at, value = _hours(j, [c.ts_ns for c in named]), [c.equity / ONE for c in named]
     axes.plot(at, value, "o", color=AMBER, markersize=4, label=_say("checkpoints"))
-    for x, y, c in zip(at, value, named, strict=True):
-        axes.annotate(c.name, (x, y), textcoords="offset points", xytext=(0, 6), ha="center", fontsize=7)
+    for k, (x, y, c) in enumerate(zip(at, value, named, strict=True)):
+        offset = (0, -12 if k % 2 == 0 else 6)  # M5 and M10 stand too close for one line of names
+        axes.annotate(c.name, (x, y), textcoords="offset points", xytext=offset, ha="center", fontsize=7)
     axes.ticklabel_format(axis="y", useOffset=False, style="plain")
-    axes.legend(loc="best")
+    _legend(axes)
     _time_axis(j, axes)
     return figure
 
@@ -111,6 +117,29 @@ def _drawdown(j: Judgement) -> Figure | None:
     return figure
 
 
+def _waterfall(j: Judgement) -> Figure | None:
+    if not j.live_ns:
+        return None
+    m = j.money
+    steps = [("realised", m.realised), ("fees", -m.fees), ("funding", m.funding), ("unrealised", m.unrealised)]
+    figure, axes = _axes(LOW, _say("usdt"))
+    level = m.start / ONE
+    axes.bar(0, 0, bottom=level)
+    axes.axhline(level, color=INK, linewidth=0.6, linestyle="--")
+    for x, (_, amount) in enumerate(steps, start=1):
+        axes.bar(x, amount / ONE, bottom=level, width=0.6, color=GREEN if amount >= 0 else RED, alpha=0.75)
+        axes.plot([x + 0.3, x + 0.7], [level + amount / ONE] * 2, color=INK, linewidth=0.6)
+        level += amount / ONE
+    axes.plot([-0.3, 0.3], [m.start / ONE] * 2, color=BLUE, linewidth=2.5)
+    axes.plot([4.7, 5.3], [level] * 2, color=BLUE, linewidth=2.5)
+    names = ("start", *(name for name, _ in steps), "end")
+    axes.set_xticks(range(6), [_say(name) for name in names])
+    axes.set_xlim(-0.5, 5.5)
+    axes.ticklabel_format(axis="y", useOffset=False, style="plain")
+    axes.margins(y=0.15)
+    return figure
+
+
 def _budget(j: Judgement) -> Figure | None:
     if len(j.curve.ts_ns) < 2:
         return None
@@ -122,7 +151,7 @@ def _budget(j: Judgement) -> Figure | None:
     axes.step(hours, held, where="post", color=BLUE, linewidth=0.8, label=_say("reserved"))
     axes.plot(hours, [v / ONE for v in j.curve.allocated], color=AMBER, linewidth=1.2, label=_say("allocated"))
     axes.set_ylim(bottom=0)
-    axes.legend(loc="lower left", ncols=3)
+    _legend(axes)
     _time_axis(j, axes)
     return figure
 
@@ -138,7 +167,7 @@ def _exposure(j: Judgement) -> Figure | None:
         line = [value * share.ratio / ONE for value in j.curve.equity]
         axes.plot(hours, line, color=color, linewidth=1.0, linestyle="--", label=_say(share.name))
     axes.set_ylim(bottom=0)
-    axes.legend(loc="center left", ncols=3)
+    _legend(axes)
     _time_axis(j, axes)
     return figure
 

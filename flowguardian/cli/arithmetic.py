@@ -72,11 +72,11 @@ class Arithmetic:
         return up(self.dear * qty, SCALE) + up(self.dear * qty * self.taker, SCALE * SCALE)
 
     def affordable(self, room: int) -> int:
-        """The largest quantity on the step grid whose reservation fits into `room`."""
+        """The quantity on the step grid whose reservation fits into `room`, to the last 2e-8."""
         step = self.instrument.step_size
         qty = room * SCALE * SCALE // (self.dear * (SCALE + self.taker)) // step * step
-        while qty > 0 and self.reservation(qty) > room:
-            qty -= step
+        if self.reservation(qty) > room:
+            qty = (room - 2) * SCALE * SCALE // (self.dear * (SCALE + self.taker)) // step * step
         return max(qty, 0)
 
     def _with_fee(self, qty: int) -> str:

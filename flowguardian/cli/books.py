@@ -216,7 +216,8 @@ class Books:
                 self.positions[held.symbol] = rest
 
     def _closed(self, row: ev.PositionClosed) -> None:
-        self.closed_ns[row.symbol] = row.ts_ns
+        if row.reason is not ev.ExitReason.OPPOSITE:
+            self.closed_ns[row.symbol] = row.ts_ns
         if row.realised - row.fees + row.funding >= 0:
             self.losses = self.loss_until_ns = 0
             return

@@ -64,7 +64,7 @@ def _of_equity(books: Books, now_ns: int) -> Iterator[Hold]:
     if lost > 0 and lost * SCALE >= books.day_start * ratio(Decimal(str(risk["max_daily_loss_pct"])) / 100):
         yield Hold("daily_loss", "all", "utc_midnight", moment((now_ns // DAY_NS + 1) * DAY_NS))
     if fallen > 0 and fallen * SCALE >= books.peak * ratio(Decimal(str(risk["max_drawdown_pct"])) / 100):
-        yield Hold("drawdown", "all", "equity_recovers", None)
+        yield Hold("drawdown", "all", "resume_command", None)
 
 
 def _of_budget(books: Books) -> Iterator[Hold]:

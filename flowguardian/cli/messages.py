@@ -211,7 +211,6 @@ RELEASES: Final[dict[str, tuple[str, str]]] = {
     "pending_order_ends": ("the end of a waiting order", "대기 주문의 종료"),
     "time": ("time", "시간 경과"),
     "utc_midnight": ("UTC midnight", "UTC 자정"),
-    "equity_recovers": ("equity that recovers", "자산 회복"),
     "spread_narrows": ("a narrower spread", "스프레드 축소"),
     "volume_normal": ("normal volume", "정상 거래량"),
     "price_normal": ("a price near the quotes", "호가에 가까운 가격"),

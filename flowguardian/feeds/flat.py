@@ -203,6 +203,7 @@ class FlatMarket:
             top_at=np.zeros(len(at), np.int64),
             clock=clock_ts,
             others=np.empty(0, ROW),
+            in_order=True,
             end_ns=int(end_ns),
         )
 

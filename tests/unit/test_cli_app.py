@@ -45,7 +45,7 @@ def test_no_module_of_the_command_line_imports_anything_heavy():
 
 
 def test_help_names_every_command(capsys):
-    assert app.main(["--help", "--lang", "en"]) == 0
+    assert app.main(["--help"]) == 0
     shown = capsys.readouterr().out
     assert all(f"\n  {name} " in shown for name in app.COMMANDS)
 
@@ -137,7 +137,7 @@ def test_a_reader_that_goes_away_is_no_error():
 
 
 def test_output_is_utf8_whatever_the_console_says():
-    done = _python("-m", "flowguardian", "--help", "--lang", "ko", PYTHONIOENCODING="cp949", PYTHONUTF8="0")
+    done = _python("-m", "flowguardian", "--help", LC_ALL="ko_KR", PYTHONIOENCODING="cp949", PYTHONUTF8="0")
     assert "실행의 현재 상태" in done.stdout.decode("utf-8")
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import platform
 import re
 import runpy
 import signal
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -176,8 +178,8 @@ def test_without_ensurepip_the_error_says_what_to_install(monkeypatch, tmp_path,
 
 @pytest.mark.parametrize(("system", "machine"), [("darwin", "x86_64"), ("win32", "ARM64")])
 def test_a_machine_without_numba_is_told_so_before_anything_is_installed(monkeypatch, system, machine):
-    monkeypatch.setattr(environment.sys, "platform", system)
-    monkeypatch.setattr(environment.platform, "machine", lambda: machine)
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
     with pytest.raises(environment.SetupError, match="numba"):
         environment.refuse_machines_without_numba()
 
@@ -215,8 +217,13 @@ def test_two_set_ups_of_one_environment_do_not_run_at_once(tmp_path):
 
 def test_what_stands_behind_the_command_is_passed_on_untouched(monkeypatch):
     ran: list[tuple[str, ...]] = []
+
+    def run(_: Path, arguments: Sequence[str], **__: object) -> int:
+        ran.append(tuple(arguments))
+        return 4
+
     monkeypatch.setattr(commands, "prepare", lambda _: PYTHON)
-    monkeypatch.setattr(commands, "run", lambda _, arguments, **__: ran.append(tuple(arguments)) or 4)
+    monkeypatch.setattr(commands, "run", run)
     assert commands.main(["accept", "--break", "--json"]) == 4
     assert commands.main(["bench", "replay", "--json"]) == 4
     assert commands.main(["--venv", "there", "test", "-k", "--venv"]) == 4
