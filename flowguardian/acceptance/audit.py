@@ -1,4 +1,4 @@
-"""One walk over the rows: are the books right, did every order live by its rules, do prices stand on the tape?
+"""One walk over the rows: are the books right, do orders obey their rules, do prices stand on the tape?
 
 Rule: each check computes its answer from facts (fills, the tape, the configuration) and compares it with what
 the run wrote. A difference is a finding that names its row; nothing stops the walk.
@@ -6,108 +6,17 @@ the run wrote. A difference is a finding that names its row; nothing stops the w
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from flowguardian.acceptance.evidence import Entry, Evidence
 from flowguardian.acceptance.fills import FillRule
+from flowguardian.acceptance.findings import Audit, BookState, Checked, LiveOrder, Trade
 from flowguardian.acceptance.ledger import ONE, Held, Ledger, fee_of, funding_due, rounded_up
 from flowguardian.acceptance.prices import Prices
-from flowguardian.acceptance.tallies import Tally, batches, check_counters
+from flowguardian.acceptance.tallies import batches, check_counters
 from flowguardian.execution import events as ev
 from flowguardian.execution.money import units
-
-MOST_FINDINGS = 20
-"""Findings kept per check; all are counted."""
-
-
-class Finding(NamedTuple):
-    """Something that should not be, and the row that shows it."""
-
-    seq: int
-    text: str
-
-
-@dataclass
-class LiveOrder:
-    """An order as its rows tell it."""
-
-    request: ev.OrderRequested
-    filled: int = 0
-    unknown: bool = False
-
-    @property
-    def reserved(self) -> int:
-        """What it still holds of the budget."""
-        left = max(self.request.qty - self.filled, 0)
-        return self.request.reserved * left // self.request.qty if self.request.qty > 0 else 0
-
-
-class BookState(NamedTuple):
-    """The books from a stamp on, until the next state."""
-
-    ts_ns: int
-    balance: int
-    held: tuple[tuple[str, int, int, int], ...]
-    """(symbol, side, quantity, cost) of each position."""
-    used: int
-    reserved: int
-
-
-class Trade(NamedTuple):
-    """A position's whole life."""
-
-    seq: int
-    symbol: str
-    strategy: str
-    side: int
-    opened_ns: int
-    closed_ns: int
-    qty: int
-    entry_price: int
-    realised: int
-    fees: int
-    funding: int
-    reason: str
-
-    @property
-    def net(self) -> int:
-        """Profit after fees and funding."""
-        return self.realised - self.fees + self.funding
-
-
-class Checked(NamedTuple):
-    """A checkpoint beside the judge's own books."""
-
-    seq: int
-    row: ev.CheckpointTaken
-    equity: int | None
-    """The judge's own; None when the tape has no price for a position."""
-    difference: int | None
-    """The largest difference of any figure."""
-
-
-@dataclass
-class Audit:
-    """The result of the walk."""
-
-    ledger: Ledger
-    tally: Tally = field(default_factory=Tally)
-    findings: dict[str, list[Finding]] = field(default_factory=lambda: defaultdict(list))
-    counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    states: list[BookState] = field(default_factory=list)
-    trades: list[Trade] = field(default_factory=list)
-    checkpoints: list[Checked] = field(default_factory=list)
-    slippage_bps: list[float] = field(default_factory=list)
-    """Of each fill against the middle of the book at its stamp; > 0 is worse than the middle."""
-
-    def find(self, check: str, seq: int, text: str) -> None:
-        """Note a finding."""
-        self.counts[check] += 1
-        if len(self.findings[check]) < MOST_FINDINGS:
-            self.findings[check].append(Finding(seq, text))
 
 
 def audit(evidence: Evidence, prices: Prices) -> Audit:
@@ -177,7 +86,9 @@ class _Walk:
             own = _key(fact.row)
             mine = [key for _, key in outcomes if key == own]
             if self._live and len(mine) != 1:
-                self._find("outcomes", fact.seq, f"signal of {own[0]} has {len(mine)} outcomes instead of one")
+                self._find(
+                    "outcomes", fact.seq, f"signal of {own[0]} has {len(mine)} outcomes instead of one"
+                )
         for seq, key in outcomes:
             if isinstance(fact.row, ev.Signal) and key == _key(fact.row):
                 continue
@@ -212,7 +123,9 @@ class _Walk:
         seen = (self._prices.trade(row.symbol, row.ts_ns) or 0, top.bid, top.ask)
         if seen != (row.price, row.bid, row.ask):
             said = (row.price, row.bid, row.ask)
-            self._find("prices", seq, f"signal saw (trade, bid, ask) {said} in {row.symbol}, the tape says {seen}")
+            self._find(
+                "prices", seq, f"signal saw (trade, bid, ask) {said} in {row.symbol}, the tape says {seen}"
+            )
         self._check_marks(seq, row.ts_ns, row.marks)
 
     def _exit_triggered(self, seq: int, row: ev.ExitTriggered) -> None:
@@ -252,7 +165,9 @@ class _Walk:
         if allocated is None:
             self._find("budget_limits", seq, "the configuration names no allocation")
         elif used > allocated:
-            self._find("budget_limits", seq, f"used + reserved {used} > allocated {allocated} ({row.strategy})")
+            self._find(
+                "budget_limits", seq, f"used + reserved {used} > allocated {allocated} ({row.strategy})"
+            )
 
     def _allocated(self, strategy: str) -> int | None:
         config = self._config
@@ -272,7 +187,9 @@ class _Walk:
         said = (row.basis, row.allocated, row.used, row.available, row.cap)
         if own != said:
             self._find(
-                "budget_limits", seq, f"cap says (basis, allocated, used, available, cap) {said}, the books say {own}"
+                "budget_limits",
+                seq,
+                f"cap says (basis, allocated, used, available, cap) {said}, the books say {own}",
             )
 
     def _filled(self, seq: int, row: ev.OrderFilled) -> None:
@@ -304,7 +221,11 @@ class _Walk:
         if order is None:
             find("orders", seq, f"fill {row.fill_id} after order {row.order_id} had ended")
         elif order.filled + row.qty > request.qty:
-            find("orders", seq, f"order {row.order_id}: filled {order.filled + row.qty} > ordered {request.qty}")
+            find(
+                "orders",
+                seq,
+                f"order {row.order_id}: filled {order.filled + row.qty} > ordered {request.qty}",
+            )
         if (row.symbol, row.side) != (request.symbol, request.side) or row.qty <= 0 or row.price <= 0:
             find("orders", seq, f"fill {row.fill_id} is not of the kind order {row.order_id} asked for")
             return
@@ -323,7 +244,11 @@ class _Walk:
     def _expired(self, seq: int, row: ev.OrderExpired) -> None:
         order = self._ending(seq, row)
         if order is not None and order.filled != row.filled:
-            self._find("orders", seq, f"order {row.order_id} expired with {row.filled} filled, counted {order.filled}")
+            self._find(
+                "orders",
+                seq,
+                f"order {row.order_id} expired with {row.filled} filled, counted {order.filled}",
+            )
 
     def _ended_unfilled(self, seq: int, row: ev.OrderRejected | ev.OrderUnsent) -> None:
         order = self._ending(seq, row)
@@ -379,12 +304,16 @@ class _Walk:
         held = self._ledger.positions.get(row.symbol)
         own = (held.side, held.qty, held.strategy) if held else None
         if own != (row.side, row.qty, row.strategy):
-            self._find("orders", seq, f"position opened as {(row.side, row.qty, row.strategy)}, fills say {own}")
+            self._find(
+                "orders", seq, f"position opened as {(row.side, row.qty, row.strategy)}, fills say {own}"
+            )
 
     def _resized(self, seq: int, row: ev.PositionIncreased | ev.PositionReduced) -> None:
         held = self._ledger.positions.get(row.symbol)
         if held is None or held.qty != row.qty:
-            self._find("orders", seq, f"position of {row.qty} in {row.symbol}, fills say {held.qty if held else 0}")
+            self._find(
+                "orders", seq, f"position of {row.qty} in {row.symbol}, fills say {held.qty if held else 0}"
+            )
         realised = self._moved[1] if self._moved else None
         if isinstance(row, ev.PositionReduced) and row.realised != realised:
             self._find("fees", seq, f"realised {row.realised}, fills say {realised}")
@@ -419,7 +348,8 @@ class _Walk:
             return
         equity = ledger.equity(known)
         own = {
-            "balance": ledger.balance, "realised": ledger.realised, "fees": ledger.fees, "funding": ledger.funding,
+            "balance": ledger.balance, "realised": ledger.realised, "fees": ledger.fees,
+            "funding": ledger.funding,
             "unrealised": equity - ledger.balance, "equity": equity,
         }  # fmt: skip
         off = {name: getattr(row, name) - mine for name, mine in own.items() if getattr(row, name) != mine}
@@ -438,7 +368,9 @@ class _Walk:
             own = (allocated, used, reserved, max(0, (allocated or 0) - used))
             said = (line.allocated, line.used, line.reserved, line.available)
             if own != said:
-                self._find("budget_limits", seq, f"{row.name}: budget of {line.strategy} {said}, the books say {own}")
+                self._find(
+                    "budget_limits", seq, f"{row.name}: budget of {line.strategy} {said}, the books say {own}"
+                )
         exposure = sum(rounded_up(h.cost, ONE) for h in self._ledger.positions.values())
         exposure += sum(order.reserved for order in self._orders.values())
         if exposure != row.exposure:
@@ -446,8 +378,8 @@ class _Walk:
 
 
 _MOVES = (
-    ev.WentLive, ev.Signal, ev.ExitTriggered, ev.OrderFilled, ev.OrderExpired, ev.OrderRejected, ev.OrderUnsent,
-    ev.FundingSettled, ev.Liquidated,
+    ev.WentLive, ev.Signal, ev.ExitTriggered, ev.OrderFilled, ev.OrderExpired, ev.OrderRejected,
+    ev.OrderUnsent, ev.FundingSettled, ev.Liquidated,
 )  # fmt: skip
 """Facts after which money, positions or reservations may have changed."""
 

@@ -75,7 +75,9 @@ def section(name: str, *blocks: Block) -> Section:
     return Section(name, text(f"section.{name}"), blocks)
 
 
-def limited(lines: Sequence[tuple[Cell, ...]], most: int) -> tuple[Sequence[tuple[Cell, ...]], tuple[Block, ...]]:
+def limited(
+    lines: Sequence[tuple[Cell, ...]], most: int
+) -> tuple[Sequence[tuple[Cell, ...]], tuple[Block, ...]]:
     """The first rows, and a line that says how many more there are."""
     if len(lines) <= most:
         return lines, ()

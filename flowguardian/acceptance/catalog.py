@@ -22,7 +22,9 @@ class UnknownSentence(KeyError):
 def sentences(language: str) -> dict[str, str]:
     """The catalogue of a language, keys with dots."""
     text = files("flowguardian.acceptance").joinpath("locale", f"{language}.toml").read_text(encoding="utf-8")
-    return {f"{table}.{key}": value for table, part in tomllib.loads(text).items() for key, value in part.items()}
+    return {
+        f"{table}.{key}": value for table, part in tomllib.loads(text).items() for key, value in part.items()
+    }
 
 
 def text(key: str, **values: object) -> Text:
@@ -49,5 +51,7 @@ def _fill(language: str, key: str, values: dict[str, object]) -> str:
     sentence = sentences(language).get(key)
     if sentence is None:
         raise UnknownSentence(f"no sentence {key!r} in locale/{language}.toml: add it to both languages")
-    own = {name: getattr(value, language) if isinstance(value, Text) else value for name, value in values.items()}
+    own = {
+        name: getattr(value, language) if isinstance(value, Text) else value for name, value in values.items()
+    }
     return sentence.format(**own) if own else sentence

@@ -49,12 +49,21 @@ def _detail(c: Criterion, m: Measured, gap: Gap) -> Text:
         return text("cause.short", reason=m.finished or "-")
     if c.id == "starvation":
         most = ", ".join(f"{code} {count}" for code, count in gap.refused[:TOP]) or "-"
-        return joined([_rows(c), text("cause.gap", minutes=round((gap.to_ns - gap.from_ns) / 6e10), most=most)])
+        return joined(
+            [_rows(c), text("cause.gap", minutes=round((gap.to_ns - gap.from_ns) / 6e10), most=most)]
+        )
     return _rows(c)
 
 
 def _rows(c: Criterion) -> Text:
-    lines = [f"{e.text} [{e.file} #{e.seq}]" if e.seq else e.text for e in c.evidence[:TOP] if e.text]
+    """The evidence in words; equal words once, with all their rows."""
+    where: dict[str, list[str]] = {}
+    for e in c.evidence:
+        where.setdefault(e.text, []).append(f"{e.file} #{e.seq}" if e.seq else "")
+    lines = []
+    for words, rows in list(where.items())[:TOP]:
+        named = ", ".join(row for row in rows if row)
+        lines.append(" ".join(part for part in (words, f"[{named}]" if named else "") if part))
     return plain("; ".join(lines))
 
 

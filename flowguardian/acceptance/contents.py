@@ -1,4 +1,4 @@
-"""The pages of a report that judge: the first screen, the gates, causes, counts, why there was no trade, money.
+"""The pages of a report that judge: first screen, gates, causes, counts, why there was no trade, money.
 
 Rule: everything comes from the judgement; wording comes from the catalogue.
 """
@@ -68,7 +68,7 @@ def _gates(j: Judgement) -> Section:
 
 def _gate(c: Criterion) -> tuple[Cell, ...]:
     observed: Cell = text("label.not_measured") if c.observed is None else shown(c.observed)
-    rows = ", ".join(f"{e.file} #{e.seq}" if e.seq else e.text for e in c.evidence)
+    rows = ", ".join(dict.fromkeys(f"{e.file} #{e.seq}" if e.seq else e.text for e in c.evidence))
     name = Text(ko=f"{c.text.ko} ({c.id})", en=f"{c.text.en} ({c.id})")
     required = DASH if c.threshold is None else shown(c.threshold)
     required = f"{c.relation} {required}" if c.relation != "=" else required
@@ -84,7 +84,9 @@ def _margin(margin: float | None) -> str:
 def _causes(j: Judgement) -> Section:
     lines = tuple(cause.why for cause in j.causes)
     then = tuple({cause.then.en: cause.then for cause in j.causes}.values())
-    return section("causes", Items(lines), Items(then))
+    books = [e.seq for c in j.criteria if c.group == "books" for e in c.evidence if e.seq]
+    first = [Paragraph(text("text.first_row", seq=min(books)), "strong")] if books else []
+    return section("causes", *first, Items(lines), Items(then))
 
 
 def _environment(j: Judgement) -> Section:
@@ -177,7 +179,9 @@ def _gap(j: Judgement) -> Text:
     if not gap.refused:
         return joined([first, text("text.gap_other", signals=gap.signals)])
     most = ", ".join(f"{count.code} {count.count}" for count in gap.refused)
-    return joined([first, text("text.gap_refused", signals=gap.signals, most=most, release=gap.release or DASH)])
+    return joined(
+        [first, text("text.gap_refused", signals=gap.signals, most=most, release=gap.release or DASH)]
+    )
 
 
 def _budget(j: Judgement) -> Section:
@@ -206,7 +210,10 @@ def _budget(j: Judgement) -> Section:
     ]
     if j.shadowed:
         lines = [(s.limit, usdt(s.value), s.by, usdt(s.effective)) for s in j.shadowed]
-        blocks += [Paragraph(text("text.shadowed")), table("limit value by effective", lines, "value effective")]
+        blocks += [
+            Paragraph(text("text.shadowed")),
+            table("limit value by effective", lines, "value effective"),
+        ]
     else:
         blocks.append(Paragraph(text("text.shadowed_none"), "note"))
     return section("budget", *blocks)
@@ -233,8 +240,9 @@ def _equity(j: Judgement) -> Section:
     rows = [_checkpoint(c) for c in named]
     hours = [
         (
-            str(h.hour), clock(h.to_ns), usdt(h.equity), usdt(h.change, sign=True), percent(h.drawdown_pct),
-            shown(h.signals), shown(h.entries), shown(h.budget_caps), shown(h.budget_blocks), shown(h.refusals),
+            str(h.hour), clock(h.to_ns), usdt(h.equity), usdt(h.change, sign=True),
+            percent(h.drawdown_pct), shown(h.signals), shown(h.entries), shown(h.budget_caps),
+            shown(h.budget_blocks), shown(h.refusals),
         )
         for h in j.hours
     ]  # fmt: skip
@@ -255,8 +263,9 @@ def _equity(j: Judgement) -> Section:
 
 def _checkpoint(c: Checkpoint) -> tuple[Cell, ...]:
     return (
-        c.name, clock(c.ts_ns), usdt(c.equity), percent(c.drawdown_pct), shown(c.signals), shown(c.entries),
-        shown(c.budget_caps), shown(c.budget_blocks), shown(c.open_positions), usdt(c.allocated), usdt(c.used),
+        c.name, clock(c.ts_ns), usdt(c.equity), percent(c.drawdown_pct), shown(c.signals),
+        shown(c.entries), shown(c.budget_caps), shown(c.budget_blocks), shown(c.open_positions),
+        usdt(c.allocated), usdt(c.used),
         usdt(c.difference, digits=8),
     )  # fmt: skip
 
@@ -266,5 +275,8 @@ def _closing(j: Judgement) -> Section:
     words: list[Block] = [Paragraph(text(f"text.{key}"), "strong")]
     if j.kind == "rehearsal":
         words.append(Paragraph(text("text.rehearsal"), "note"))
-    words += [Paragraph(text("text.reproduce", run=j.run_id), "note"), Paragraph(text("text.generated"), "note")]
+    words += [
+        Paragraph(text("text.reproduce", run=j.run_id), "note"),
+        Paragraph(text("text.generated"), "note"),
+    ]
     return section("closing", *words)

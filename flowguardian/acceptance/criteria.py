@@ -12,9 +12,9 @@ from decimal import Decimal
 
 import msgspec
 
-from flowguardian.acceptance.audit import Audit
 from flowguardian.acceptance.catalog import text
 from flowguardian.acceptance.evidence import Config
+from flowguardian.acceptance.findings import Audit
 from flowguardian.acceptance.judgement import Criterion, Evidence, Value, Verdict
 
 HOUR_NS = 3_600_000_000_000
@@ -25,7 +25,15 @@ ENDED = ("completed", "stopped", "interrupted")
 """Ends of a run that are not a fault."""
 
 SHORT = frozenset(
-    ("run_hours", "entries", "budget_caps", "budget_block_pct", "guards_evaluated", "checkpoints", "exit_reason")
+    (
+        "run_hours",
+        "entries",
+        "budget_caps",
+        "budget_block_pct",
+        "guards_evaluated",
+        "checkpoints",
+        "exit_reason",
+    )
 )
 """Not held against a run that was stopped or never planned long enough: it could not have met them."""
 QUIET = frozenset(("entries", "budget_caps", "budget_block_pct", "guards_evaluated"))
@@ -91,7 +99,9 @@ def verdict(criteria: Iterable[Criterion]) -> Verdict:
 def all_criteria(m: Measured, config: Config) -> tuple[Criterion, ...]:
     """Every criterion of a run, in the order of the report."""
     make = _Maker(m, config)
-    return tuple([*_process(make, m), *_records(make, m), *_trading(make, m), *_guards(make, m), *_books(make, m)])
+    return tuple(
+        [*_process(make, m), *_records(make, m), *_trading(make, m), *_guards(make, m), *_books(make, m)]
+    )
 
 
 def _process(make: _Maker, m: Measured) -> list[Criterion]:
@@ -103,7 +113,9 @@ def _process(make: _Maker, m: Measured) -> list[Criterion]:
         make.flag("exit_reason", "process", "orderly", m.finished or None, ended),
         make.at_most("host_awake", "process", Decimal(0), m.slept),
         make.at_most("errors", "process", make.limit("max_errors"), m.errors, m.error_rows),
-        make.at_most("abnormal_ends", "process", make.limit("max_abnormal_ends"), m.abnormal_ends, m.abnormal_rows),
+        make.at_most(
+            "abnormal_ends", "process", make.limit("max_abnormal_ends"), m.abnormal_ends, m.abnormal_rows
+        ),
     ]
     if m.kind == "acceptance":
         found.insert(1, make.at_most("clock_agreement", "process", CLOCK_TOLERANCE_PCT, _disagreement_pct(m)))
@@ -151,7 +163,9 @@ def _trading(make: _Maker, m: Measured) -> list[Criterion]:
 def _guards(make: _Maker, m: Measured) -> list[Criterion]:
     tally = m.audit.tally
     most, symbol, _ = tally.worst_hour
-    streak = [Evidence(file="journal", seq=tally.streak_seq, text=tally.streak_symbol)] if tally.streak else []
+    streak = (
+        [Evidence(file="journal", seq=tally.streak_seq, text=tally.streak_symbol)] if tally.streak else []
+    )
     hour = [Evidence(file="journal", seq=0, text=symbol)] if most else []
     idle = None if m.idle_guards is None else len(m.idle_guards)
     names = [Evidence(file="journal", seq=0, text=name) for name in m.idle_guards or ()]
@@ -189,7 +203,9 @@ class _Maker:
     def at_least(self, name: str, group: str, threshold: Decimal | None, observed: float | None) -> Criterion:
         """Met when observed ≥ threshold."""
         margin = _margin(observed, threshold)
-        return self._make(name, group, "≥", threshold, observed, margin, None if margin is None else margin >= 0, ())
+        return self._make(
+            name, group, "≥", threshold, observed, margin, None if margin is None else margin >= 0, ()
+        )
 
     def at_most(
         self, name: str, group: str, threshold: Decimal | None, observed: float | None,
@@ -203,7 +219,9 @@ class _Maker:
     def below(self, name: str, group: str, threshold: Decimal | None, observed: float | None) -> Criterion:
         """Met when observed < threshold."""
         margin = _margin(threshold, observed)
-        return self._make(name, group, "<", threshold, observed, margin, None if margin is None else margin > 0, ())
+        return self._make(
+            name, group, "<", threshold, observed, margin, None if margin is None else margin > 0, ()
+        )
 
     def flag(
         self, name: str, group: str, threshold: Value, observed: Value, ok: bool | None,
@@ -217,12 +235,14 @@ class _Maker:
         found = [c.difference for c in m.audit.checkpoints]
         known = [difference for difference in found if difference is not None]
         observed = max(known) / 1e8 if known and (len(known) == len(found) or max(known)) else None
-        rows = [Evidence(file="journal", seq=seq, text=why) for seq, why in m.audit.findings.get("ledger", [])]
+        rows = [
+            Evidence(file="journal", seq=seq, text=why) for seq, why in m.audit.findings.get("ledger", [])
+        ]
         return self.at_most("ledger_difference", "books", self.limit("max_ledger_difference"), observed, rows)
 
     def _make(
-        self, name: str, group: str, relation: str, threshold: Decimal | Value, observed: Value, margin: float | None,
-        ok: bool | None, evidence: Sequence[Evidence],
+        self, name: str, group: str, relation: str, threshold: Decimal | Value, observed: Value,
+        margin: float | None, ok: bool | None, evidence: Sequence[Evidence],
     ) -> Criterion:  # fmt: skip
         excused = name in self._m.circumstances
         return Criterion(

@@ -1,6 +1,6 @@
 """What a run left behind, read for judging: journal rows, ops rows, the configuration, and what is missing.
 
-Rule: nothing here raises for a damaged file; damage is a problem that is listed, and what can be read is read.
+Rule: nothing here raises for a damaged file; damage is listed as a problem, and what can be read is read.
 """
 
 from __future__ import annotations

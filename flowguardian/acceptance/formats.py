@@ -45,7 +45,11 @@ def utc(ns: int) -> str:
 def both(ns: int) -> str:
     """Date and time in KST, UTC beside it."""
     when = moment(ns)
-    return DASH if when is None else f"{when.astimezone(KST):%Y-%m-%d %H:%M:%S} KST ({when:%Y-%m-%d %H:%M:%S} UTC)"
+    return (
+        DASH
+        if when is None
+        else f"{when.astimezone(KST):%Y-%m-%d %H:%M:%S} KST ({when:%Y-%m-%d %H:%M:%S} UTC)"
+    )
 
 
 def clock(ns: int) -> str:

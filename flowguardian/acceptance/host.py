@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flowguardian.acceptance.evidence import Evidence
-from flowguardian.acceptance.judgement import (
+from flowguardian.acceptance.figures import (
     IncidentGroup,
     PreflightLine,
     ProcessLine,
@@ -111,7 +111,8 @@ def incidents_of(evidence: Evidence) -> tuple[IncidentGroup, ...]:
     groups = [
         IncidentGroup(
             severity=severity.value, source=source, what=what, count=len(rows),
-            first_ns=rows[0][1].ts_ns, last_ns=rows[-1][1].ts_ns, seq=rows[0][0], sample=rows[0][1].sample[:500],
+            first_ns=rows[0][1].ts_ns, last_ns=rows[-1][1].ts_ns, seq=rows[0][0],
+            sample=rows[0][1].sample[:500],
         )
         for (severity, source, what), rows in grouped.items()
     ]  # fmt: skip
@@ -121,7 +122,9 @@ def incidents_of(evidence: Evidence) -> tuple[IncidentGroup, ...]:
 def preflight_of(evidence: Evidence) -> tuple[PreflightLine, ...]:
     """The preflight of the first start: one line per item, the last state of each."""
     lines = {row.item: row for _, row in evidence.ops_of(ops.PreflightChecked)}
-    return tuple(PreflightLine(item=r.item, state=r.state, detail=r.detail, fix=r.fix) for r in lines.values())
+    return tuple(
+        PreflightLine(item=r.item, state=r.state, detail=r.detail, fix=r.fix) for r in lines.values()
+    )
 
 
 def resources_of(evidence: Evidence, spans: Sequence[Span]) -> tuple[Resources, ResourceCurve]:
@@ -157,7 +160,9 @@ def resources_of(evidence: Evidence, spans: Sequence[Span]) -> tuple[Resources, 
     return figures, _curve(samples, spans, rss)
 
 
-def _memory_slope(samples: Sequence[ops.HostSampled], spans: Sequence[Span]) -> tuple[float, float, float] | None:
+def _memory_slope(
+    samples: Sequence[ops.HostSampled], spans: Sequence[Span]
+) -> tuple[float, float, float] | None:
     if not spans:
         return None
     longest = max(spans, key=lambda span: span.run_ns)

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from flowguardian.acceptance import judgement as jm
 from flowguardian.acceptance import metrics
-from flowguardian.acceptance.audit import Audit, audit
+from flowguardian.acceptance.audit import audit
 from flowguardian.acceptance.catalog import joined, plain, text
 from flowguardian.acceptance.causes import causes_of
 from flowguardian.acceptance.criteria import Measured, Replay, all_criteria, verdict
 from flowguardian.acceptance.evidence import TAPE, Evidence, read_evidence
+from flowguardian.acceptance.findings import Audit
 from flowguardian.acceptance.host import (
     HOUR_NS,
     Span,
@@ -45,7 +46,7 @@ BAD = (ops.Severity.ERROR, ops.Severity.CRITICAL)
 
 
 def judge(run_dir: Path, replay: Replay | None = None) -> jm.Judgement:
-    """Judge a run; `replay` is the outcome of deciding it again from its tape, which this program cannot do."""
+    """Judge a run; `replay` is what deciding it again gave, which this program cannot do itself."""
     evidence = read_evidence(run_dir)
     started = evidence.started
     prices, damage = read_prices(run_dir / TAPE, started.symbols if started else ())
@@ -117,7 +118,7 @@ class _Judging:
             abnormal_rows=[_ops(seq, f"{r.name} (exit code {r.code}): {r.reason}") for seq, r in ends],
             slept=sum(1 for _ in evidence.ops_of(ops.HostSlept)) if self.has_ops else None,
             starvation=[_row(seq, _starved(r)) for seq, r in evidence.of(ev.GuardStarvation)],
-            violations=[_row(seq, f"{r.invariant}: {r.message}") for seq, r in evidence.of(ev.InvariantViolated)],
+            violations=[_row(s, f"{r.invariant}: {r.message}") for s, r in evidence.of(ev.InvariantViolated)],
             idle_guards=idle, checkpoints_due=len(due), checkpoints_taken=len(taken.intersection(due)),
             block_pct=self._pct(audit_.tally.budget_blocks),
             lowest_equity=min(self.books.equity) if self.live_ns else None,
@@ -143,7 +144,8 @@ class _Judging:
         audit_, books = self.audit, self.books
         hosts = [entry.row.ts_ns for entry in self.evidence.ops_rows]
         return jm.Judgement(
-            schema=jm.SCHEMA, verdict=outcome, kind=self.kind, why=_why(outcome, self.kind, criteria, bool(faults)),
+            schema=jm.SCHEMA, verdict=outcome, kind=self.kind,
+            why=_why(outcome, self.kind, criteria, bool(faults)),
             with_faults=bool(faults), finished=self.finished,
             run_id=started.run_id if started else self.evidence.run_dir.name,
             mode=started.mode if started else "", feed=started.feed if started else "",
@@ -182,8 +184,10 @@ class _Judging:
         return jm.Counts(
             entries=len(tally.entries), entries_requested=tally.requested, entries_unfilled=tally.unfilled,
             budget_caps=tally.caps, portfolio_budget_blocks=tally.budget_blocks, block_pct=m.block_pct,
-            portfolio_check_blocks=tally.check_blocks, portfolio_check_block_pct=self._pct(tally.check_blocks),
-            signals=tally.signals, refusals=sum(tally.refused.values()), flips=tally.flips, closed=tally.closed,
+            portfolio_check_blocks=tally.check_blocks,
+            portfolio_check_block_pct=self._pct(tally.check_blocks),
+            signals=tally.signals, refusals=sum(tally.refused.values()), flips=tally.flips,
+            closed=tally.closed,
             errors=m.errors, warnings=severities[ops.Severity.WARNING] if self.has_ops else None,
             abnormal_ends=m.abnormal_ends,
             announced_ends=sum(r.abnormal and r.announced for r in exits) if self.has_ops else None,
@@ -211,7 +215,9 @@ class _Judging:
         known = [total for total in totals if total is not None]
         symbol = number("risk.max_exposure_per_symbol")
         found = [jm.Share(name="total_limit", ratio=float(min(known)))] if known else []
-        return tuple(found + ([jm.Share(name="symbol_limit", ratio=float(symbol))] if symbol is not None else []))
+        return tuple(
+            found + ([jm.Share(name="symbol_limit", ratio=float(symbol))] if symbol is not None else [])
+        )
 
     def _ideal(self) -> tuple[float, float]:
         pair = self.evidence.config.value("acceptance.ideal_budget_block_pct")
@@ -232,7 +238,7 @@ class _Judging:
 
 
 def _kind(evidence: Evidence) -> str:
-    """acceptance only when the run says so and was set to real time; anything else can only be a rehearsal."""
+    """acceptance when the run says so and was set to real time; anything else is a rehearsal."""
     started, config = evidence.started, evidence.config
     real = config.number("market.speed") == 1 and config.value("paper.duration_mode") == "wall_clock"
     return "acceptance" if started is not None and started.kind == "acceptance" and real else "rehearsal"

@@ -1,6 +1,6 @@
 """What the judge says about a run: the verdict, each criterion, and every measured figure behind them.
 
-Rule: this is the content of `report.json`; a report is rendered from it and from nothing else. Changing a field
+Rule: this is the content of `report.json`; a report is rendered from it alone. Changing a field
 changes `SCHEMA`. Money is an integer of 1e-8 USDT, `_ns` are UTC nanoseconds of the run clock unless a name
 says host; what was not measured is null.
 """
@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-import msgspec
+from flowguardian.acceptance.figures import (
+    Data,
+    IncidentGroup,
+    PreflightLine,
+    ProcessLine,
+    ResourceCurve,
+    Resources,
+    Segment,
+)
 
 SCHEMA = "flowguardian.report/1"
 
@@ -22,10 +30,6 @@ class Verdict(StrEnum):
     PASS = "PASS"
     FAIL = "FAIL"
     INCONCLUSIVE = "INCONCLUSIVE"
-
-
-class Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Part of a judgement."""
 
 
 class Text(Data, frozen=True):
@@ -264,73 +268,6 @@ class StreamLine(Data, frozen=True):
     mean_atr_pct: float | None
 
 
-class Segment(Data, frozen=True):
-    """A process lifetime of the engine; host times."""
-
-    segment: int
-    start_ns: int
-    end_ns: int
-    hours: float
-    market_hours: float
-    start_reason: str
-    end_reason: str
-
-
-class ProcessLine(Data, frozen=True):
-    """How a child process ended; host time."""
-
-    seq: int
-    ts_ns: int
-    name: str
-    code: int
-    reason: str
-    abnormal: bool
-    announced: bool
-
-
-class IncidentGroup(Data, frozen=True):
-    """Equal incidents; host times."""
-
-    severity: str
-    source: str
-    what: str
-    count: int
-    first_ns: int
-    last_ns: int
-    seq: int
-    sample: str
-
-
-class PreflightLine(Data, frozen=True):
-    """A line of the preflight."""
-
-    item: str
-    state: str
-    detail: str
-    fix: str
-
-
-class Resources(Data, frozen=True):
-    """What the engine process cost; a slope needs samples after two hours of one lifetime."""
-
-    samples: int
-    rss_first_mb: float | None
-    rss_last_mb: float | None
-    rss_max_mb: float | None
-    rss_slope_mb_per_hour: float | None
-    rss_slope_low: float | None
-    rss_slope_high: float | None
-    handles_min: int | None
-    handles_max: int | None
-    threads_max: int | None
-    cpu_seconds: float | None
-    loop_lag_p50_ms: float | None
-    loop_lag_p99_ms: float | None
-    journal_mb: float | None
-    tape_mb: float | None
-    log_mb: float | None
-
-
 class Curve(Data, frozen=True):
     """The judge's own books once a minute (thinned on long runs)."""
 
@@ -340,14 +277,6 @@ class Curve(Data, frozen=True):
     used: tuple[int, ...] = ()
     reserved: tuple[int, ...] = ()
     allocated: tuple[int, ...] = ()
-
-
-class ResourceCurve(Data, frozen=True):
-    """Samples of the host."""
-
-    run_hours: tuple[float, ...] = ()
-    rss_mb: tuple[float, ...] = ()
-    lag_p99_ms: tuple[float, ...] = ()
 
 
 class Moments(Data, frozen=True):

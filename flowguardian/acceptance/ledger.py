@@ -1,8 +1,8 @@
 """The books of a run, from its fills alone: cash, positions, realised profit, equity.
 
-Rule: short, exact, and written without looking at the engine's; the two meet only in numbers.
-A position holds its cost as the exact Σ price·qty (1e-16). A partial close removes floor(cost·closed/qty), the
-last close the rest; profit is rounded down once per fill, fees are what the fill row says.
+Rule: short, exact, and written without looking at the engine's; the two meet only in numbers. A position
+holds its cost as the exact Σ price·qty (1e-16). A partial close removes floor(cost·closed/qty), the last
+close takes the rest; profit is rounded down once per fill, fees are what the fill row says.
 """
 
 from __future__ import annotations

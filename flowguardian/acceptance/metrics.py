@@ -1,6 +1,6 @@
 """The figures of a report beside the criteria: equity minute by minute, hours, trades, streams.
 
-Rule: everything is recomputed from the judge's own books and the tape; the run's figures stand beside, never in.
+Rule: everything is recomputed from the judge's own books and the tape; the run's own stand beside it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flowguardian.acceptance import judgement as jm
-from flowguardian.acceptance.audit import Audit, Trade
 from flowguardian.acceptance.evidence import Evidence
+from flowguardian.acceptance.findings import Audit, BookState, Trade
 from flowguardian.acceptance.ledger import ONE
 from flowguardian.acceptance.prices import Prices
 from flowguardian.acceptance.statistics import mean_interval, wilson
@@ -55,21 +55,20 @@ def books_on_grid(audit: Audit, prices: Prices, from_ns: int, to_ns: int) -> Boo
     marks = {name: prices.trades(name, ts).tolist() for name in names if name in prices.symbols}
     stamps = np.array([state.ts_ns for state in audit.states], np.int64)
     at = (np.searchsorted(stamps, ts, "right") - 1).tolist()
-    start = audit.ledger.start
     books = Books(ts, [], [], [], [])
     for k, i in enumerate(at):
         if i < 0:
-            balance, held, used, reserved = start, (), 0, 0
+            state = BookState(0, audit.ledger.start, (), 0, 0)
         else:
-            _, balance, held, used, reserved = audit.states[i]
+            state = audit.states[i]
         unrealised = 0
-        for name, side, qty, cost in held:
+        for name, side, qty, cost in state.held:
             mark = marks[name][k] if name in marks else 0
             unrealised += side * (qty * mark - cost) // ONE if mark else 0
-        books.equity.append(balance + unrealised)
-        books.used.append(used)
-        books.reserved.append(reserved)
-        books.balance.append(balance)
+        books.equity.append(state.balance + unrealised)
+        books.used.append(state.used)
+        books.reserved.append(state.reserved)
+        books.balance.append(state.balance)
     return books
 
 
@@ -114,7 +113,8 @@ def checkpoints_of(audit: Audit) -> tuple[jm.Checkpoint, ...]:
                 drawdown_pct=-(peak - row.equity) * 100 / peak if peak > 0 else 0.0,
                 signals=row.signals, entries=row.entries, budget_caps=row.budget_caps,
                 budget_blocks=row.budget_blocks, open_positions=row.open_positions,
-                allocated=sum(line.allocated for line in row.budget), used=sum(line.used for line in row.budget),
+                allocated=sum(line.allocated for line in row.budget),
+                used=sum(line.used for line in row.budget),
                 available=sum(line.available for line in row.budget), exposure=row.exposure,
                 trading_state=row.trading_state.value,
             )
@@ -206,8 +206,9 @@ def _line(trade: Trade, prices: Prices) -> jm.TradeLine:
         moves = sorted((price - trade.entry_price) * trade.side * 100 / trade.entry_price for price in span)
         adverse, favourable = min(moves[0], 0.0), max(moves[1], 0.0)
     return jm.TradeLine(
-        seq=trade.seq, symbol=trade.symbol, strategy=trade.strategy, side=trade.side, opened_ns=trade.opened_ns,
-        closed_ns=trade.closed_ns, qty=trade.qty, entry_price=trade.entry_price, realised=trade.realised,
+        seq=trade.seq, symbol=trade.symbol, strategy=trade.strategy, side=trade.side,
+        opened_ns=trade.opened_ns, closed_ns=trade.closed_ns, qty=trade.qty,
+        entry_price=trade.entry_price, realised=trade.realised,
         fees=trade.fees, funding=trade.funding, net=trade.net, reason=trade.reason, adverse_pct=adverse,
         favourable_pct=favourable,
     )  # fmt: skip
@@ -218,7 +219,8 @@ def streams_of(prices: Prices, live_ns: int, atr: dict[str, float]) -> tuple[jm.
     return tuple(
         jm.StreamLine(
             symbol=s.symbol, kind=s.kind, records=s.records, max_silence_seconds=s.max_silence_ns / 1e9,
-            max_silence_at_ns=s.max_silence_at_ns, mean_atr_pct=atr.get(s.symbol) if s.kind == "TRADE" else None,
+            max_silence_at_ns=s.max_silence_at_ns,
+            mean_atr_pct=atr.get(s.symbol) if s.kind == "TRADE" else None,
         )
         for s in prices.streams(live_ns)
     )  # fmt: skip

@@ -5,7 +5,18 @@ Rule: everything comes from the judgement; what was not measured is said, never 
 
 from __future__ import annotations
 
-from flowguardian.acceptance.blocks import Block, Cell, Items, Paragraph, Plot, Section, facts, limited, section, table
+from flowguardian.acceptance.blocks import (
+    Block,
+    Cell,
+    Items,
+    Paragraph,
+    Plot,
+    Section,
+    facts,
+    limited,
+    section,
+    table,
+)
 from flowguardian.acceptance.catalog import text
 from flowguardian.acceptance.formats import DASH, clock, duration, number, percent, shown, usdt
 from flowguardian.acceptance.judgement import Judgement, Text
@@ -139,7 +150,10 @@ def _resources(j: Judgement) -> Section:
         slope = _interval(r.rss_slope_mb_per_hour, r.rss_slope_low, r.rss_slope_high, " MB/h", 2)
     rows: list[tuple[Cell, Cell]] = [
         (text("label.samples"), shown(r.samples)),
-        (text("label.rss"), f"{number(r.rss_first_mb, 1)} / {number(r.rss_last_mb, 1)} / {number(r.rss_max_mb, 1)} MB"),
+        (
+            text("label.rss"),
+            f"{number(r.rss_first_mb, 1)} / {number(r.rss_last_mb, 1)} / {number(r.rss_max_mb, 1)} MB",
+        ),
         (text("label.rss_slope"), slope),
         (text("label.handles"), f"{shown(r.handles_min)} / {shown(r.handles_max)}"),
         (text("label.threads"), shown(r.threads_max)),
@@ -164,7 +178,9 @@ def _incidents(j: Judgement) -> Section:
     ]
     lines, more = limited(every, MOST_ROWS)
     bad = [n for n, i in enumerate(j.incidents[: len(lines)]) if i.severity != "WARNING"]
-    return section("incidents", table("severity source detail count first last sample", lines, "count", bad), *more)
+    return section(
+        "incidents", table("severity source detail count first last sample", lines, "count", bad), *more
+    )
 
 
 def _comparison(j: Judgement) -> Section:
@@ -179,7 +195,9 @@ def _comparison(j: Judgement) -> Section:
         "run_hours": duration(None if hours is None else hours * 3600),
     }
     rows = [(text(f"label.{name}"), own[name], earlier) for name, earlier in EARLIER.items()]
-    return section("comparison", Paragraph(text("text.earlier"), "note"), table("item this_run earlier", rows))
+    return section(
+        "comparison", Paragraph(text("text.earlier"), "note"), table("item this_run earlier", rows)
+    )
 
 
 def _scope(j: Judgement) -> Section:

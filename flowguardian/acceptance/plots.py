@@ -26,7 +26,14 @@ WIDE, LOW = (9.6, 2.5), (9.6, 1.8)
 INK, LINE, BLUE, AMBER, RED, GREEN = "#101112", "#202122", "#303132", "#404142", "#505152", "#606162"
 """Stand-ins: each becomes a CSS variable of the page."""
 VARIABLES = {INK: "ink", LINE: "line", BLUE: "blue", AMBER: "amber", RED: "red", GREEN: "green"}
-PRINTED = {INK: "#1a1a1a", LINE: "#c9ced6", BLUE: "#2563c9", AMBER: "#b7791f", RED: "#c53030", GREEN: "#2f855a"}
+PRINTED = {
+    INK: "#1a1a1a",
+    LINE: "#c9ced6",
+    BLUE: "#2563c9",
+    AMBER: "#b7791f",
+    RED: "#c53030",
+    GREEN: "#2f855a",
+}
 """The same colours where there is no page around the picture."""
 FONTS = "'Noto Sans KR','Malgun Gothic','Apple SD Gothic Neo','NanumGothic','Segoe UI',system-ui,sans-serif"
 
@@ -35,15 +42,17 @@ def draw(j: Judgement) -> dict[str, str]:
     """Every plot that has something to show: name → inline SVG."""
     import matplotlib as mpl
 
-    settings = {
+    settings: Any = {
         "svg.fonttype": "none", "svg.hashsalt": "flowguardian", "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans"], "font.size": 9, "text.color": INK, "axes.labelcolor": INK,
-        "axes.edgecolor": LINE, "xtick.color": INK, "ytick.color": INK, "grid.color": LINE, "grid.linewidth": 0.5,
+        "axes.edgecolor": LINE, "xtick.color": INK, "ytick.color": INK, "grid.color": LINE,
+        "grid.linewidth": 0.5,
         "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "legend.fontsize": 8,
         "path.simplify": True, "path.simplify_threshold": 0.4,
     }  # fmt: skip
     plots: dict[str, Callable[[Judgement], Figure | None]] = {
-        "equity": _equity, "drawdown": _drawdown, "timeline": _timeline, "budget": _budget, "waterfall": _waterfall,
+        "equity": _equity, "drawdown": _drawdown, "timeline": _timeline, "budget": _budget,
+        "waterfall": _waterfall,
         "exposure": _exposure, "funnel": _funnel, "resources": _resources,
     }  # fmt: skip
     with mpl.rc_context(settings):
@@ -121,22 +130,30 @@ def _waterfall(j: Judgement) -> Figure | None:
     if not j.live_ns:
         return None
     m = j.money
-    steps = [("realised", m.realised), ("fees", -m.fees), ("funding", m.funding), ("unrealised", m.unrealised)]
+    steps = [
+        ("realised", m.realised),
+        ("fees", -m.fees),
+        ("funding", m.funding),
+        ("unrealised", m.unrealised),
+    ]
     figure, axes = _axes(LOW, _say("usdt"))
     level = m.start / ONE
-    axes.bar(0, 0, bottom=level)
+    levels = [level]
     axes.axhline(level, color=INK, linewidth=0.6, linestyle="--")
     for x, (_, amount) in enumerate(steps, start=1):
         axes.bar(x, amount / ONE, bottom=level, width=0.6, color=GREEN if amount >= 0 else RED, alpha=0.75)
         axes.plot([x + 0.3, x + 0.7], [level + amount / ONE] * 2, color=INK, linewidth=0.6)
         level += amount / ONE
+        levels.append(level)
     axes.plot([-0.3, 0.3], [m.start / ONE] * 2, color=BLUE, linewidth=2.5)
     axes.plot([4.7, 5.3], [level] * 2, color=BLUE, linewidth=2.5)
     names = ("start", *(name for name, _ in steps), "end")
     axes.set_xticks(range(6), [_say(name) for name in names])
     axes.set_xlim(-0.5, 5.5)
     axes.ticklabel_format(axis="y", useOffset=False, style="plain")
-    axes.margins(y=0.15)
+    low, high = min(levels), max(levels)
+    room = max((high - low) * 0.15, 1.0)
+    axes.set_ylim(low - room, high + room)
     return figure
 
 
@@ -149,7 +166,9 @@ def _budget(j: Judgement) -> Figure | None:
     held = [(u + r) / ONE for u, r in zip(j.curve.used, j.curve.reserved, strict=True)]
     axes.fill_between(hours, used, 0, step="post", color=BLUE, alpha=0.35, linewidth=0, label=_say("used"))
     axes.step(hours, held, where="post", color=BLUE, linewidth=0.8, label=_say("reserved"))
-    axes.plot(hours, [v / ONE for v in j.curve.allocated], color=AMBER, linewidth=1.2, label=_say("allocated"))
+    axes.plot(
+        hours, [v / ONE for v in j.curve.allocated], color=AMBER, linewidth=1.2, label=_say("allocated")
+    )
     axes.set_ylim(bottom=0)
     _legend(axes)
     _time_axis(j, axes)
@@ -180,7 +199,11 @@ def _funnel(j: Judgement) -> Figure | None:
     names = [step.code for step in steps]
     axes.barh(names, [s.allowed + s.reduced for s in steps], color=BLUE, alpha=0.45, label=_say("allowed"))
     axes.barh(
-        names, [s.refused for s in steps], left=[s.allowed + s.reduced for s in steps], color=RED, label=_say("refused")
+        names,
+        [s.refused for s in steps],
+        left=[s.allowed + s.reduced for s in steps],
+        color=RED,
+        label=_say("refused"),
     )
     if any(s.shadow for s in steps):
         axes.barh(names, [s.shadow for s in steps], height=0.25, color=AMBER, label=_say("would"))
@@ -202,7 +225,9 @@ def _timeline(j: Judgement) -> Figure | None:
         (_say("blocks"), j.moments.blocks, RED), (_say("checkpoints"), named, GREEN),
     ]  # fmt: skip
     for height, (_, stamps, color) in enumerate(rows):
-        axes.plot(_hours(j, stamps), [height] * len(stamps), "|", color=color, markersize=10, markeredgewidth=1.1)
+        axes.plot(
+            _hours(j, stamps), [height] * len(stamps), "|", color=color, markersize=10, markeredgewidth=1.1
+        )
     axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
@@ -257,9 +282,8 @@ def _words(found: re.Match[str]) -> str:
     if key is None:
         return found.group(0)
     words = text(key)
-    return (
-        f'><tspan class="ko">{html.escape(words.ko)}</tspan><tspan class="en">{html.escape(words.en)}</tspan></text>'
-    )
+    korean, english = html.escape(words.ko), html.escape(words.en)
+    return f'><tspan class="ko">{korean}</tspan><tspan class="en">{english}</tspan></text>'
 
 
 @functools.cache

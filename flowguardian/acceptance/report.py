@@ -61,7 +61,8 @@ class Reporter:
         wanted = _languages(languages)
         self.out_dir.mkdir(parents=True, exist_ok=True)
         drawn, evidence = plots.draw(judgement), self._files()
-        pages, pictures = [], []
+        pages: list[Path] = []
+        pictures: list[Path] = []
         for language in wanted:
             beside = self._pictures(drawn, language) if plot_files else {}
             page = self.out_dir / f"{self.name}{'' if language == wanted[0] else f'.{language}'}.md"
@@ -84,12 +85,18 @@ class Reporter:
         return found
 
     def _files(self) -> list[FileLine]:
-        names = [JOURNAL, OPS, *(f"tape/{path.name}" for path in sorted(self.run_dir.glob("tape/tape-*.fgt")))]
+        names = [
+            JOURNAL,
+            OPS,
+            *(f"tape/{path.name}" for path in sorted(self.run_dir.glob("tape/tape-*.fgt"))),
+        ]
         return [_file_line(self.run_dir / name, name) for name in names if (self.run_dir / name).is_file()]
 
 
 def _languages(asked: str | Sequence[str]) -> tuple[str, ...]:
-    wanted = (asked, *(other for other in LANGUAGES if other != asked)) if isinstance(asked, str) else tuple(asked)
+    wanted = (
+        (asked, *(other for other in LANGUAGES if other != asked)) if isinstance(asked, str) else tuple(asked)
+    )
     if not wanted or any(language not in LANGUAGES for language in wanted):
         raise ValueError(f"languages {asked!r}: expected some of {', '.join(LANGUAGES)}")
     return wanted
@@ -99,12 +106,19 @@ def markdown(j: Judgement, language: str, evidence: Sequence[FileLine], pictures
     """The report as Markdown in one language."""
     page = _templates(language).get_template("report.md.j2")
     rendered = page.render(
-        j=j, title=title(j), first=facts(first_screen(j)), sections=sections(j), files=evidence, pictures=pictures
+        j=j,
+        title=title(j),
+        first=facts(first_screen(j)),
+        sections=sections(j),
+        files=evidence,
+        pictures=pictures,
     )
     return _tidied(rendered)
 
 
-def web_page(j: Judgement, languages: Sequence[str], drawn: dict[str, str], evidence: Sequence[FileLine]) -> str:
+def web_page(
+    j: Judgement, languages: Sequence[str], drawn: dict[str, str], evidence: Sequence[FileLine]
+) -> str:
     """The report as one HTML page with everything in it."""
     page = _templates(languages[0], escape=True).get_template("report.html.j2")
     style = files(FOLDER).joinpath("templates", "report.css").read_text(encoding="utf-8")
@@ -122,7 +136,10 @@ def _key_figures(j: Judgement) -> list[tuple[Text, Cell]]:
     return [
         (text("label.entry_success"), shown(j.counts.entries)),
         (text("label.cap_applied"), shown(j.counts.budget_caps)),
-        (text("label.budget_block"), f"{j.counts.portfolio_budget_blocks} · {percent(j.counts.block_pct, 1)}"),
+        (
+            text("label.budget_block"),
+            f"{j.counts.portfolio_budget_blocks} · {percent(j.counts.block_pct, 1)}",
+        ),
         (text("label.errors"), errors),
         (text("label.wf_end"), f"{usdt(j.money.end)}{pct}"),
         (text("label.wf_drawdown"), percent(j.money.max_drawdown_pct)),

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from flowguardian.acceptance.judgement import Counts, Data, Judgement, Value, Verdict
+from flowguardian.acceptance.figures import Data
+from flowguardian.acceptance.judgement import Counts, Judgement, Value, Verdict
 
 
 class SummaryCriterion(Data, frozen=True):

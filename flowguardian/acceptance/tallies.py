@@ -183,11 +183,17 @@ def check_counters(tally: Tally, positions: int, row: ev.CheckpointTaken) -> lis
         "closed": tally.closed,
         "open_positions": positions,
     }
-    wrong = [f"{name} {getattr(row, name)}, counted {mine}" for name, mine in own.items() if getattr(row, name) != mine]
+    wrong = [
+        f"{name} {getattr(row, name)}, counted {mine}"
+        for name, mine in own.items()
+        if getattr(row, name) != mine
+    ]
     for said, mine in zip(row.guards, funnel(tally, row.guards), strict=True):
         told = (said.evaluated, said.allowed, said.reduced, said.refused, said.shadow)
         if told != mine[2:]:
-            wrong.append(f"guard {mine.code} (evaluated, allowed, reduced, refused, shadow) {told}, counted {mine[2:]}")
+            wrong.append(
+                f"guard {mine.code} (evaluated, allowed, reduced, refused, shadow) {told}, counted {mine[2:]}"
+            )
     return wrong
 
 

@@ -166,7 +166,8 @@ class LastTrade(msgspec.Struct, frozen=True):
 class Status(msgspec.Struct, frozen=True):
     """`status`: `state` is starting, running, stopped (can be resumed), dead or ended.
 
-    `verdict` is the report's once the run has ended, before it says that there is none.
+    `verdict` is the report's once the run has ended, before it says that there is none. `run_seconds` is run
+    time by the run clock, `wall_clock_seconds` by the supervisor's (null without one).
     """
 
     run_id: str
@@ -176,6 +177,7 @@ class Status(msgspec.Struct, frozen=True):
     state: str
     verdict: str
     run_seconds: float
+    wall_clock_seconds: float | None
     planned_seconds: float
     market_time: Moment | None
     equity_usdt: Decimal

@@ -85,6 +85,7 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "mode": ("Mode", "모드"),
     "verdict": ("Verdict", "판정"),
     "run_time": ("Run time", "실행 시간"),
+    "wall_clock": ("wall clock", "실제 시간"),
     "market_time": ("Market time", "시장 시간"),
     "equity": ("Equity", "자산"),
     "equity_at": ("as of", "기준"),

@@ -30,8 +30,9 @@ dotted key `default`, `file:LINE`, `--set` or `env NAME`), `shadowed` (`limit`, 
     "verify": """`ok`, `rows` compared, `checkpoints` folded, `beyond` (rows the tape leads to after the last
 one), `row` (the first that differs, 0 = none), `message`, `same_code`.""",
     "report": "as `accept`, and `reports`: all files written.",
-    "data describe": """`path`, `kind`, `rows`, `interval_ns`, `symbols`: per symbol `rows`, `gaps` and
-`missing` (null: the file cannot show them), `duplicates`, `out_of_order`, `dropped`, `first_ns`, `last_ns`.""",
+    "data describe": """`path`, `kind`, `rows`, `interval_ns`, `symbols`: per symbol `rows`, `gaps`
+and `missing` (null: the file cannot show them), `duplicates`, `out_of_order`, `dropped`, `first_ns`,
+`last_ns`.""",
     "data import": "as `data describe`, and `written`: the file.",
     "accept": """`{"verdict", "kind", "feed", "run_id", "config_hash", "trading_hash", "journal_hash",
 "wall_clock_hours", "market_hours", "counts", "criteria": [{"id", "threshold", "observed", "ok"}], "report"}`;

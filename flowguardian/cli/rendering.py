@@ -116,7 +116,9 @@ def status_text(answer: Status, say: Say) -> str:
 def _status_lines(answer: Status, say: Say) -> Iterator[list[str]]:
     yield [say("state"), f"{answer.state} ({answer.verdict})"]
     yield [say("mode"), f"{answer.mode}, {answer.kind}, {answer.feed}"]
-    yield [say("run_time"), f"{duration(answer.run_seconds)} / {duration(answer.planned_seconds)}"]
+    wall = answer.wall_clock_seconds
+    said = f" ({say('wall_clock')} {duration(wall)})" if wall is not None else ""
+    yield [say("run_time"), f"{duration(answer.run_seconds)} / {duration(answer.planned_seconds)}{said}"]
     yield [say("market_time"), both(answer.market_time)]
     at = f" ({say('equity_at')} {both(answer.equity_at)})" if answer.equity_at else ""
     yield [say("equity"), f"{money(answer.equity_usdt)} USDT{at}"]

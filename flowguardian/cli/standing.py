@@ -49,7 +49,8 @@ def status(run: RunRows, say: Say, registry: Registry | None = None) -> Status:
         feed=start.feed,
         state=_state(run, living),
         verdict=_verdict(run, living),
-        run_seconds=run_seconds(run),
+        run_seconds=max(0, run.market_ns - run.live_ns) / SECOND_NS if run.live_ns else 0.0,
+        wall_clock_seconds=_wall_clock(run),
         planned_seconds=start.planned_ns / SECOND_NS,
         market_time=moment_or_none(run.market_ns),
         equity_usdt=usdt(books.equity),
@@ -92,12 +93,10 @@ def _verdict(run: RunRows, living: list[Registered]) -> str:
     return str(report.get("verdict", NOT_JUDGED)) if isinstance(report, dict) else NOT_JUDGED
 
 
-def run_seconds(run: RunRows) -> float:
-    """Run time by the supervisor's clock; without a supervisor, the market time since going live."""
+def _wall_clock(run: RunRows) -> float | None:
+    """Monotonic time of all segments together; only a supervisor knows it."""
     spans = segment_spans(run.ops)
-    if spans:
-        return run_time_ns(spans) / SECOND_NS
-    return max(0, run.market_ns - run.live_ns) / SECOND_NS if run.live_ns else 0.0
+    return run_time_ns(spans) / SECOND_NS if spans else None
 
 
 def _budget(books: Books, strategy: str) -> BudgetNow:

@@ -15,7 +15,7 @@ import msgspec
 from flowguardian.execution import events as ev
 from flowguardian.execution.entries import EntryPipeline
 from flowguardian.execution.exits import ExitDecider
-from flowguardian.execution.invariants import AFTER, Finding, check_fill_id, check_request
+from flowguardian.execution.invariants import AFTER, Finding, Findings, books_difference, check_fill_id, check_request
 from flowguardian.execution.limits import Limits
 from flowguardian.execution.money import SCALE
 from flowguardian.execution.orders import IllegalTransition
@@ -96,9 +96,9 @@ class Engine:
             table[kind] = tuple(heard)
         return table
 
-    def _checking(self, check: Callable[[PortfolioManager], Iterator[Finding]]) -> Callable[[ev.Row], None]:
+    def _checking(self, check: Callable[[PortfolioManager], Findings]) -> Callable[[ev.Row], None]:
         def run(_: ev.Row) -> None:
-            self._findings.extend(check(self.portfolio))
+            self._findings += check(self.portfolio)
 
         return run
 
@@ -145,7 +145,7 @@ class Engine:
     def _apply_request(self, row: ev.OrderRequested) -> None:
         self.portfolio.request(row)
         self._forget_flip(row)
-        self._findings.extend(check_request(row, self.portfolio))
+        self._findings += check_request(row, self.portfolio)
 
     def _forget_flip(self, row: ev.OrderRequested | ev.EntryRefused) -> None:
         """A planned flip ends with the outcome of its own attempt."""
@@ -154,7 +154,7 @@ class Engine:
             del self.planned[row.symbol]
 
     def _apply_fill(self, row: ev.OrderFilled) -> None:
-        self._findings.extend(check_fill_id(row, self.portfolio))
+        self._findings += check_fill_id(row, self.portfolio)
         order = self.portfolio.orders.get(row.order_id)
         self._request = order.request if order else None
         position, realised, fault = self.portfolio.fill(row, order)
@@ -324,7 +324,6 @@ class Engine:
     def _checkpoint(self, timer: ev.TimerFired) -> ev.CheckpointTaken:
         portfolio, score = self.portfolio, self.score
         balance = portfolio.balance()
-        held = sum(position.side * position.cost for position in portfolio.positions.values())
         return ev.CheckpointTaken(
             ts_ns=timer.ts_ns,
             name=timer.name,
@@ -343,7 +342,7 @@ class Engine:
             funding=portfolio.funding,
             unrealised=self.view.equity - balance,
             peak_equity=self.view.peak_equity,
-            ledger_difference=portfolio.cash - (portfolio.realised * SCALE + portfolio.dust - held),
+            ledger_difference=books_difference(portfolio),
             exposure=portfolio.total_exposure(),
             budget=tuple(portfolio.budget_line(strategy) for strategy in self.limits.strategies),
             guards=score.funnel(),

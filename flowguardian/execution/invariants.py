@@ -6,7 +6,7 @@ checks. A violation is a finding, never an exception: the engine writes it, stop
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from flowguardian.execution.events import (
     Liquidated,
@@ -22,58 +22,84 @@ from flowguardian.execution.portfolio_manager import PortfolioManager
 
 Finding = tuple[str, str]
 """(id of the invariant, what was found)"""
+Findings = tuple[Finding, ...]
 
 
-def check_request(row: OrderRequested, portfolio: PortfolioManager) -> Iterator[Finding]:
+def check_request(row: OrderRequested, portfolio: PortfolioManager) -> Findings:
     """I06 and I07 at an entry, after its reservation was made; I23 of any order."""
     if row.qty <= 0:
-        yield "I23", f"order {row.order_id} asks for {row.qty}"
-    if not row.reserved:
-        return
+        return (("I23", f"order {row.order_id} asks for {row.qty}"),)
+    return _check_room(row, portfolio) if row.reserved else ()
+
+
+def _check_room(row: OrderRequested, portfolio: PortfolioManager) -> Findings:
     limits = portfolio.limits
-    held = sum(-(-p.cost // SCALE) for p in portfolio.positions.values() if p.strategy == row.strategy)
-    reserved = sum(o.reserved for o in portfolio.orders.values() if o.request.strategy == row.strategy)
+    held = reserved = total = in_symbol = 0
+    for position in portfolio.positions.values():
+        value = -(-position.cost // SCALE)
+        total += value
+        if position.strategy == row.strategy:
+            held += value
+        if position.symbol == row.symbol:
+            in_symbol += value
+    for order in portfolio.orders.values():
+        total += order.reserved
+        if order.request.strategy == row.strategy:
+            reserved += order.reserved
+        if order.request.symbol == row.symbol:
+            in_symbol += order.reserved
     basis = limits.start_equity + portfolio.realised - portfolio.fees + portfolio.funding
-    allocation = limits.budget.allocation.get(row.strategy, limits.budget.default_allocation)
-    allowed = basis * allocation // SCALE
+    budget = limits.budget
+    allowed = basis * budget.allocation.get(row.strategy, budget.default_allocation) // SCALE
+    most = row.equity * budget.max_total_exposure // SCALE
+    most_in_symbol = row.equity * budget.max_symbol_exposure // SCALE
+    if held + reserved <= allowed and total <= most and in_symbol <= most_in_symbol:
+        return ()
+    found = []
     if held + reserved > allowed:
-        yield "I06", f"{row.strategy}: used {held} + reserved {reserved} > allocated {allowed}"
-    total = portfolio.total_exposure()
-    most = row.equity * limits.budget.max_total_exposure // SCALE
+        found.append(("I06", f"{row.strategy}: used {held} + reserved {reserved} > allocated {allowed}"))
     if total > most:
-        yield "I07", f"total exposure {total} > {most}"
-    in_symbol = portfolio.exposure(row.symbol)
-    most = row.equity * limits.budget.max_symbol_exposure // SCALE
-    if in_symbol > most:
-        yield "I07", f"exposure in {row.symbol} {in_symbol} > {most}"
+        found.append(("I07", f"total exposure {total} > {most}"))
+    if in_symbol > most_in_symbol:
+        found.append(("I07", f"exposure in {row.symbol} {in_symbol} > {most_in_symbol}"))
+    return tuple(found)
 
 
-def check_fill_id(row: OrderFilled, portfolio: PortfolioManager) -> Iterator[Finding]:
+def check_fill_id(row: OrderFilled, portfolio: PortfolioManager) -> Findings:
     """I02 and I04, before the fill is applied: each venue fill once."""
     last = portfolio.last_fill_id.get(row.symbol, 0)
     if row.fill_id <= last:
-        yield "I04", f"{row.symbol}: fill {row.fill_id} after {last}: applied twice or out of order"
+        return (("I04", f"{row.symbol}: fill {row.fill_id} after {last}: applied twice or out of order"),)
     if row.qty <= 0 or row.price <= 0:
-        yield "I03", f"fill {row.fill_id}: {row.qty} at {row.price}"
+        return (("I03", f"fill {row.fill_id}: {row.qty} at {row.price}"),)
+    return ()
 
 
-def check_books(portfolio: PortfolioManager) -> Iterator[Finding]:
-    """I01, exact: what went through the account as cash equals realised profit plus what is still held."""
-    held = sum(position.side * position.cost for position in portfolio.positions.values())
-    difference = portfolio.cash - (portfolio.realised * SCALE + portfolio.dust - held)
-    if difference:
-        yield "I01", f"the books differ by {difference} (1e-16 USDT)"
+def books_difference(portfolio: PortfolioManager) -> int:
+    """Cash that went through the account against realised profit and what is still held (1e-16); 0 is right."""
+    held = 0
+    for position in portfolio.positions.values():
+        held += position.side * position.cost
+    return portfolio.cash - (portfolio.realised * SCALE + portfolio.dust - held)
 
 
-def check_flat(portfolio: PortfolioManager) -> Iterator[Finding]:
+def check_books(portfolio: PortfolioManager) -> Findings:
+    """I01, exact."""
+    difference = books_difference(portfolio)
+    return (("I01", f"the books differ by {difference} (1e-16 USDT)"),) if difference else ()
+
+
+def check_flat(portfolio: PortfolioManager) -> Findings:
     """I06, second half: flat and nothing live means nothing reserved."""
     if portfolio.positions or any(order.is_entry for order in portfolio.orders.values()):
-        return
-    if portfolio.pending or portfolio.total_exposure():
-        yield "I06", f"flat, yet {portfolio.total_exposure()} is reserved and {portfolio.pending} pending"
+        return ()
+    total = portfolio.total_exposure()
+    if portfolio.pending or total:
+        return (("I06", f"flat, yet {total} is reserved and {portfolio.pending} pending"),)
+    return ()
 
 
-AFTER: dict[type[Row], tuple[Callable[[PortfolioManager], Iterator[Finding]], ...]] = {
+AFTER: dict[type[Row], tuple[Callable[[PortfolioManager], Findings], ...]] = {
     OrderFilled: (check_books, check_flat),
     Liquidated: (check_books, check_flat),
     OrderExpired: (check_flat,),

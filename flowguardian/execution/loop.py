@@ -75,6 +75,9 @@ class MarketLoop:
         self._sampled_ns = 0
         self._held = np.zeros(len(symbols), HELD)
         self._held_count = 0
+        self._held_is_old = False
+        self._peak = self._day_start = engine.limits.start_equity
+        self._next_sample_ns = 0
         self._wakes: list[tuple[int, int, int, int, Any]] = []
         self._pushes = 0
         self._watches: dict[str, Watch] = {}
@@ -96,9 +99,11 @@ class MarketLoop:
             self.live_ns = self._sampled_ns = fact.ts_ns + 1
             start = self.engine.limits.start_equity
             self._equity = new_equity(start, self.live_ns, self._equity_interval_ns)
+            self._read_equity()
         elif isinstance(fact, ev.CommandReceived) and fact.command is ev.Command.RESUME:
             # Flat and refused, an account can never climb back to its peak: a person says go on from here.
             self._equity["peak"] = self.equity()
+            self._read_equity()
         elif isinstance(fact, ev.FeedGap):
             self._scanner.restart(self._index[fact.symbol])
         self._process(fact)
@@ -193,12 +198,10 @@ class MarketLoop:
             self._settle_funding(at_ns, self._symbols[symbol], mark)
             return
         marks = self._scanner.observe(at_ns, 0, self._open())[7:]
-        state = self._equity[0]
         run_ns = at_ns - self.live_ns
-        fact = ev.TimerFired(
-            at_ns, self._timers.fire(), run_ns, tuple(marks), int(state["peak"]), int(state["day_start"])
+        self._process(
+            ev.TimerFired(at_ns, self._timers.fire(), run_ns, tuple(marks), self._peak, self._day_start)
         )
-        self._process(fact)
         self.finished = self._timers.next_due() is None
         self._await_timer()
 
@@ -243,7 +246,6 @@ class MarketLoop:
             what[1]
         )
         seen = self._scanner.observe(at_ns, symbol, self._open())
-        state = self._equity[0]
         self._process(
             ev.Signal(
                 ts_ns=at_ns,
@@ -269,8 +271,8 @@ class MarketLoop:
                 bars_seen=seen_bars,
                 clock_skew_ns=0,
                 marks=tuple(seen[7:]),
-                peak_equity=int(state["peak"]),
-                day_start_equity=int(state["day_start"]),
+                peak_equity=self._peak,
+                day_start_equity=self._day_start,
             )
         )
 
@@ -290,7 +292,7 @@ class MarketLoop:
             if (act := self._on_row.get(type(row))) is not None:
                 act(row)
         if type(fact) in _MOVES:
-            self._hold()
+            self._held_is_old = True
 
     def _send(self, order: ev.OrderRequested) -> None:
         due_ns = self._broker.submit(order)
@@ -328,6 +330,7 @@ class MarketLoop:
 
     def _hold(self) -> None:
         """Positions changed: what the equity samples multiply."""
+        self._held_is_old = False
         self._held_count = 0
         for position in self.engine.portfolio.positions.values():
             high, low = divmod(position.cost, SCALE)
@@ -340,15 +343,20 @@ class MarketLoop:
             )
             self._held_count += 1
 
+    def _read_equity(self) -> None:
+        self._peak, _, _, self._day_start, self._next_sample_ns = self._equity[0].item()
+
     def _sample(self, until_ns: int) -> bool:
         """Take the equity samples due up to here; positions have not changed since the last call.
 
         True when one of them was a liquidation: then the samples after it are still to be taken.
         """
         c = self._scanner.columns
-        if c is None or not self.live_ns or until_ns < int(self._equity["next_ns"][0]):
+        if c is None or not self.live_ns or until_ns < self._next_sample_ns:
             self._sampled_ns = until_ns
             return False
+        if self._held_is_old:
+            self._hold()
         liquidated_ns = sample_equity(
             c.clock,
             self._sampled_ns,
@@ -364,6 +372,7 @@ class MarketLoop:
             self._equity_interval_ns,
             self._equity,
         )
+        self._read_equity()
         if liquidated_ns < 0:
             self._sampled_ns = until_ns
             return False

@@ -69,7 +69,7 @@ class Position:
 
     def value(self) -> int:
         """What the entry was worth: the budget it uses."""
-        return ceil_money(self.cost)
+        return -(-self.cost // SCALE)
 
     def unrealised(self, mark: int) -> int:
         """Profit at `mark`, rounded down."""
@@ -116,7 +116,11 @@ class PortfolioManager:
 
     def get_reserved_budget(self, strategy: str) -> int:
         """What live entry orders of the strategy still reserve."""
-        return sum(order.reserved for order in self.orders.values() if order.request.strategy == strategy)
+        reserved = 0
+        for order in self.orders.values():
+            if order.request.strategy == strategy:
+                reserved += order.reserved
+        return reserved
 
     def get_used_budget(self, strategy: str) -> int:
         """What the strategy uses now, derived anew each time."""
@@ -124,8 +128,11 @@ class PortfolioManager:
 
     def _get_used_budget(self, strategy: str) -> int:
         """Entry value of the strategy's open positions plus its reservations."""
-        held = sum(p.value() for p in self.positions.values() if p.strategy == strategy)
-        return held + self.get_reserved_budget(strategy)
+        used = self.get_reserved_budget(strategy)
+        for position in self.positions.values():
+            if position.strategy == strategy:
+                used += position.value()
+        return used
 
     def get_available_budget(self, strategy: str) -> int:
         """What the strategy may still take; never negative."""
@@ -153,14 +160,22 @@ class PortfolioManager:
 
     def total_exposure(self) -> int:
         """Entry value and reservations of everything."""
-        held = sum(position.value() for position in self.positions.values())
-        return held + sum(order.reserved for order in self.orders.values())
+        total = 0
+        for position in self.positions.values():
+            total += position.value()
+        for order in self.orders.values():
+            total += order.reserved
+        return total
 
     def open_count(self, strategy: str | None = None) -> int:
         """Open positions, of one strategy or all."""
         if strategy is None:
             return len(self.positions)
-        return sum(position.strategy == strategy for position in self.positions.values())
+        count = 0
+        for position in self.positions.values():
+            if position.strategy == strategy:
+                count += 1
+        return count
 
     def pending_count(self, strategy: str | None = None) -> int:
         """Symbols that live entry orders would open (an add to an open position takes no new slot)."""

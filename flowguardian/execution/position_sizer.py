@@ -25,6 +25,15 @@ class Sized(NamedTuple):
     rows: tuple[EntryReduced | BudgetCapped, ...]
 
 
+class _Budget(NamedTuple):
+    """What a strategy may still take, and the slots that have to share it."""
+
+    allocated: int
+    used: int
+    available: int
+    slots: int
+
+
 def worst_price(price: int, side: int, max_slippage: int, tick: int) -> int:
     """The IOC limit: decision price ± slippage, on the tick grid, never better than the decision price."""
     if side > 0:
@@ -85,7 +94,8 @@ class PositionSizer:
             rows = (_reduced(signal, wanted, room),)
             qty, bound, wanted = affordable(room, dear, costs.taker, instrument.step_size), "exposure", room
 
-        capped, cap = self._budget(signal, wanted)
+        budget = self._budget(signal.strategy)
+        cap = budget.available // budget.slots
         if cap < least:
             return Refused(Reason.PORTFOLIO_BUDGET, float(least), float(cap), Release.BUDGET_FREES, 0), ()
         if wanted > cap:
@@ -93,7 +103,7 @@ class PositionSizer:
                 return Refused(
                     Reason.PORTFOLIO_BUDGET, float(wanted), float(cap), Release.BUDGET_FREES, 0
                 ), ()
-            rows = (*rows, capped)
+            rows = (*rows, self._capped(signal, budget, wanted, cap))
             qty, bound = affordable(cap, dear, costs.taker, instrument.step_size), "budget"
 
         qty = fit(qty, instrument)
@@ -131,36 +141,33 @@ class PositionSizer:
         in_total = share(max(equity, 0), budget.max_total_exposure) - portfolio.total_exposure()
         return min(in_symbol, in_total)
 
-    def _budget(self, signal: Signal, wanted: int) -> tuple[BudgetCapped, int]:
-        """The arithmetic of the budget: available, divided by the slots still free when scaling."""
-        budget, portfolio, strategy = self._limits.budget, self._portfolio, signal.strategy
+    def _budget(self, strategy: str) -> _Budget:
+        """The strategy's budget, and by how many entries the rest of it has to be shared when scaling."""
+        budget, portfolio = self._limits.budget, self._portfolio
         allocated = portfolio.get_allocated_budget(strategy)
         used = portfolio.get_used_budget(strategy)
-        available = max(0, allocated - used)
         slots = 1
         if self._limits.sizing.multi_position_scaling:
             free = budget.max_positions - portfolio.open_count() - portfolio.pending_count()
-            own = (
-                budget.max_strategy_positions
-                - portfolio.open_count(strategy)
-                - portfolio.pending_count(strategy)
-            )
+            own = budget.max_strategy_positions
+            own -= portfolio.open_count(strategy) + portfolio.pending_count(strategy)
             slots = max(1, min(free, own))
-        cap = available // slots
-        row = BudgetCapped(
+        return _Budget(allocated, used, max(0, allocated - used), slots)
+
+    def _capped(self, signal: Signal, budget: _Budget, wanted: int, cap: int) -> BudgetCapped:
+        return BudgetCapped(
             ts_ns=signal.ts_ns,
             symbol=signal.symbol,
-            strategy=strategy,
+            strategy=signal.strategy,
             side=signal.side,
-            basis=portfolio.balance(),
-            allocated=allocated,
-            used=used,
-            available=available,
-            slots=slots,
+            basis=self._portfolio.balance(),
+            allocated=budget.allocated,
+            used=budget.used,
+            available=budget.available,
+            slots=budget.slots,
             wanted=wanted,
             cap=cap,
         )
-        return row, cap
 
 
 def _reduced(signal: Signal, wanted: int, room: int) -> EntryReduced:

@@ -183,7 +183,8 @@ class Backtest:
 
     # ---- chunks
 
-    def _chunks(self, after_ns: int) -> Iterator[Columns]:
+    def chunks(self, after_ns: int) -> Iterator[Columns]:
+        """The market in the order of time; stamps go on after the one given."""
         market, interval_ns = self.market, self.settings.market.clock_interval_seconds * SECOND_NS
         if isinstance(market, FlatMarket):
             yield from market.chunks(after_ns, interval_ns, self.plan.chunk_rows)
@@ -259,7 +260,7 @@ class Backtest:
         curve = EquityCurve(len(market.symbols), loop.engine.limits.start_equity, interval_ns)
         self._begin(run_id)
         spent, rows = 0.0, 0
-        for columns in self._chunks(loop.now_ns):
+        for columns in self.chunks(loop.now_ns):
             began = time.perf_counter()
             loop.run(columns)
             spent += time.perf_counter() - began

@@ -43,10 +43,14 @@ def _run(run_dir: Path, *overrides: str) -> Path:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """`plain` is as configured; `greedy` lets its first entries take the whole budget."""
+    """`plain` is as configured; `greedy` may use its budget at once; `turning` flips its positions."""
     folder = tmp_path_factory.mktemp("runs")
     _run(folder / "plain")
     _run(folder / "greedy", "position_sizing.multi_position_scaling=false", "risk.max_positions=7")
+    turning = [
+        f"strategies.ema_cross.{change}" for change in ("on_opposite=flip", "entry_cooldown_seconds=0")
+    ]
+    _run(folder / "turning", *turning)
     return folder
 
 
@@ -124,11 +128,11 @@ def test_why_and_status_speak_both_languages_with_english_codes(runs, language, 
 
 
 def test_a_full_portfolio_is_named_as_what_holds_entries_back(runs, plain, tmp_path):
-    opened = 0
-    for seq, row in plain.rows.items():
+    opened, seq = 0, 0
+    while opened < 3:
+        seq += 1
+        row = plain.rows[seq]
         opened += isinstance(row, ev.PositionOpened) - isinstance(row, ev.PositionClosed)
-        if opened == 3:
-            break
     now = why_of(read_run(_cut(runs, tmp_path / "full", seq)), Say("en")).now
     assert now.state == "held"
     holds = {hold.code: hold for hold in now.holds}
@@ -197,7 +201,7 @@ def test_a_run_whose_processes_are_gone_is_dead(runs, plain, tmp_path, capsys):
 # ---- explain
 
 
-@pytest.mark.parametrize("name", ["plain", "greedy"])
+@pytest.mark.parametrize("name", ["plain", "greedy", "turning"])
 def test_every_attempt_is_recomputed_to_the_last_digit(runs, name, capsys):
     run, outcomes = read_run(runs / name), set()
     for seq, row in run.rows.items():
@@ -206,9 +210,19 @@ def test_every_attempt_is_recomputed_to_the_last_digit(runs, name, capsys):
             answer = _json(capsys, "explain", str(seq), str(runs / name))
             assert answer["equal"] is True, answer["compared"]
             outcomes.add(answer["code"] or answer["bound"])
-    assert outcomes >= (
-        {"budget", "portfolio_budget"} if name == "greedy" else {"budget", "strategy_cooldown"}
-    )
+    assert outcomes >= {
+        "plain": {"budget", "strategy_cooldown"}, "greedy": {"budget", "portfolio_budget"}, "turning": {"budget"},
+    }[name]  # fmt: skip
+
+
+def test_a_flip_leads_to_the_entry_after_its_close(runs, capsys):
+    run = read_run(runs / "turning")
+    seq, flip = next(run.of(ev.FlipPlanned))
+    answer = _json(capsys, "explain", str(seq), str(runs / "turning"))
+    outcome = run.rows[answer["seq"]]
+    assert (outcome.symbol, outcome.side, outcome.bar_ns) == (flip.symbol, flip.side, flip.bar_ns)
+    assert outcome.ts_ns > flip.ts_ns
+    assert answer["equal"] is True
 
 
 def test_every_row_of_an_attempt_leads_to_it(runs, plain, capsys):

@@ -1,4 +1,4 @@
-"""The command line as a whole: quick, plain about errors, and never an exit code that looks like a verdict."""
+"""The command line as a whole: quick, plain about errors, no exit code that only looks like a verdict."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from flowguardian import __version__
 from flowguardian.cli import app, output
 from flowguardian.cli.failures import KNOWN
 from flowguardian.cli.output import CliError, table, width
@@ -63,7 +64,7 @@ def test_a_group_without_a_command_shows_its_help(group, capsys):
 
 def test_the_version_is_printed(capsys):
     assert app.main(["--version"]) == 0
-    assert capsys.readouterr().out.strip() == app.__version__
+    assert capsys.readouterr().out.strip() == __version__
 
 
 def test_an_unknown_command_is_a_usage_error_with_the_nearest_name(capsys):

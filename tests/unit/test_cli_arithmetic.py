@@ -66,7 +66,8 @@ def _entry(number: int, symbol: str, qty: int) -> ev.OrderRequested:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_every_size_and_every_refusal_comes_out_as_in_the_sizer(seed):
-    rng, seen = random.Random(seed), Counter()
+    rng = random.Random(seed)
+    seen: Counter[str] = Counter()
     for _ in range(CASES // 5):
         loaded = load(None, _settings(rng), env={})
         limits = limits_of(loaded.settings)

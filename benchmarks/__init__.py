@@ -1,0 +1,1 @@
+"""What the engine costs, measured on the common work of the field: `python -m benchmarks all`."""
