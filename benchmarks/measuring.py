@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -40,16 +39,6 @@ def spread_pct(values: Sequence[float]) -> float:
     """Largest distance from the median, in % of it."""
     middle = median(values)
     return max(abs(value - middle) for value in values) * 100 / middle
-
-
-def peak_rss_mb() -> float:
-    """The most memory this process ever had resident."""
-    if sys.platform == "win32":
-        return float(psutil.Process().memory_info().peak_wset) / 1e6
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def machine() -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """Could this fill have happened? Its price against the tape and the fill rule of the configuration.
 
-Rule: a paper fill is exact. An order takes the touch up to its size and the rest at touch ± slippage, rounded
-outward to the tick; without quotes the last trade stands in, and an exit on the path of a bar takes the
-level that was traded through. So one tick of change in a fill, or in the tape at it, is found. A live fill happens
-at the venue's own book: its price may lie one slippage and one tick outside what the tape shows.
+Rule: a paper fill is exact. An order takes the touch up to its size and the rest at touch ± slippage,
+rounded outward to the tick; without quotes the last trade stands in, and an exit on the path of a bar takes
+the level that was traded through. So one tick of change in a fill, or in the tape at it, is found. A live
+fill happens at the venue's own book: its price may lie one slippage and one tick outside what the tape shows.
 """
 
 from __future__ import annotations

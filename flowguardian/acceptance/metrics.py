@@ -57,10 +57,7 @@ def books_on_grid(audit: Audit, prices: Prices, from_ns: int, to_ns: int) -> Boo
     at = (np.searchsorted(stamps, ts, "right") - 1).tolist()
     books = Books(ts, [], [], [], [])
     for k, i in enumerate(at):
-        if i < 0:
-            state = BookState(0, audit.ledger.start, (), 0, 0)
-        else:
-            state = audit.states[i]
+        state = BookState(0, audit.ledger.start, (), 0, 0) if i < 0 else audit.states[i]
         unrealised = 0
         for name, side, qty, cost in state.held:
             mark = marks[name][k] if name in marks else 0

@@ -51,7 +51,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "paper": Entry("running", "paper", "Run supervised paper trading.", "감독되는 모의 거래를 실행합니다."),
     "backtest": Entry(
-        "running", "backtest", "Run the engine over recorded data.", "기록된 데이터로 엔진을 실행합니다.",
+        "backtesting", "backtest", "Run the engine over recorded data.", "기록된 데이터로 엔진을 실행합니다.",
     ),
     "status": Entry("reading", "status", "How a run is doing now.", "실행의 현재 상태를 보여 줍니다."),
     "why": Entry(

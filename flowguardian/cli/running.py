@@ -52,7 +52,9 @@ def accept(  # noqa: PLR0913 - one parameter per option
 ) -> None:
     """Run the acceptance: 12 hours of market, supervised, judged; by default a rehearsal on the synthetic market."""
     loaded = _load(config, overrides, _over(market=market, start=start, duration=duration, speed=speed, seed=seed))
-    _conduct(loaded, defect=defect, run_dir=run_dir, as_json=json, lang=lang)
+    given = (config, overrides, market, start, duration, seed)
+    configured = speed != "max" or any(option is not None for option in given)
+    _conduct(loaded, configured=configured, defect=defect, run_dir=run_dir, as_json=json, lang=lang)
 
 
 def paper(  # noqa: PLR0913 - one parameter per option
@@ -75,7 +77,9 @@ def paper(  # noqa: PLR0913 - one parameter per option
     if strategy is not None:
         chosen = [f"strategies.{name}.enabled={name == strategy}" for name in {*loaded.settings.strategies, strategy}]
         loaded = _load(config, [*(overrides or ()), *sorted(chosen)], options)
-    _conduct(loaded, run_dir=run_dir, as_json=json, lang=lang, check_interval_seconds=check_interval)
+    given = (config, overrides, market, start, duration, speed, seed, strategy)
+    configured = any(option is not None for option in given)
+    _conduct(loaded, configured=configured, run_dir=run_dir, as_json=json, lang=lang, check_interval_seconds=check_interval)
 
 
 def _over(
@@ -94,7 +98,7 @@ def _over(
             hours = duration_seconds(duration) / 3600
         except NotADuration as error:
             raise UsageError(str(error)) from error
-        found.append(f"paper.duration_hours={hours}")
+        found.append(f"paper.duration_hours={hours:.8f}")
     if speed is not None:
         found.append(f"market.speed={speed}")
     if seed is not None:
@@ -141,6 +145,7 @@ def _plan(loaded: Loaded, *, defect: bool, run_dir: Path | None) -> RunPlan:
 def _conduct(  # noqa: PLR0913 - keyword-only, one per option
     loaded: Loaded,
     *,
+    configured: bool,
     run_dir: Path | None,
     as_json: bool,
     lang: str | None,
@@ -149,12 +154,17 @@ def _conduct(  # noqa: PLR0913 - keyword-only, one per option
 ) -> None:
     from flowguardian.cli.language import choose
     from flowguardian.ops.conduct import conduct, create_run
-    from flowguardian.ops.manifest import MANIFEST
+    from flowguardian.ops.manifest import MANIFEST, read_manifest
 
     language = choose(lang, loaded.settings.run.language)
     for warning in loaded.warnings:
         print(f"! {warning}", file=sys.stderr)
     going_on = run_dir is not None and (run_dir / MANIFEST).is_file()
+    if going_on and configured and read_manifest(run_dir).config_hash != loaded.config_hash:
+        raise UsageError(
+            f"{run_dir} holds a run of another configuration, which never changes: leave out the other options "
+            "to go on with it, or choose another --run-dir for a new run"
+        )
     place = run_dir if run_dir and going_on else create_run(_plan(loaded, defect=defect, run_dir=run_dir))
     print(f"run: {place}", file=sys.stderr, flush=True)
     conducted = conduct(

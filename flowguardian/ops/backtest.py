@@ -30,6 +30,7 @@ from flowguardian.ops.assembly import assemble, code_hash, open_feed
 from flowguardian.ops.equity_curve import EquityCurve, Move
 from flowguardian.ops.loading import DEFAULT, Loaded, load
 from flowguardian.ops.manifest import Manifest, write_manifest
+from flowguardian.ops.resources import peak_rss_mb
 
 Journal = Literal["memory", "batched", "off"]
 HOUR_NS = 60 * MINUTE_NS
@@ -91,6 +92,7 @@ class BacktestResult(msgspec.Struct, frozen=True):
     load_seconds: float
     seconds: float
     rows_per_second: int
+    peak_rss_mb: float
     config_hash: str
     trading_hash: str
     run_dir: str | None
@@ -332,6 +334,7 @@ class Backtest:
             load_seconds=round(self.load_seconds, 4),
             seconds=round(spent, 4),
             rows_per_second=math.floor(rows / spent) if spent else 0,
+            peak_rss_mb=round(peak_rss_mb(), 1),
             config_hash=loaded.config_hash,
             trading_hash=loaded.trading_hash,
             run_dir=str(run_dir) if run_dir else None,

@@ -24,7 +24,7 @@ from flowguardian.ops.registry import Registry
 from flowguardian.ops.supervisor import RunResult, Supervisor, SupervisorOptions
 from flowguardian.ops.verify import verify
 
-HOUR_NS = 3_600_000_000_000
+SECOND_NS = 1_000_000_000
 ENGINE_MODULE = "flowguardian.ops.engine_process"
 BROKEN_MODULE = "flowguardian.simulation.broken_engine"
 """Named, never imported: the broken twin is a program of its own."""
@@ -74,7 +74,7 @@ def create_run(plan: RunPlan, now: datetime | None = None) -> Path:
         kind=kind,
         market=spec,
         start_ns=plan.start_ns,
-        planned_ns=round(plan.hours * HOUR_NS),
+        planned_ns=round(plan.hours * 3600) * SECOND_NS,
         speed=plan.speed,
         seed=plan.seed,
         config=msgspec.Raw(msgspec.json.encode(plan.loaded.effective)),

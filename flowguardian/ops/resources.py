@@ -52,6 +52,16 @@ else:
         return process.num_fds()
 
 
+def peak_rss_mb() -> float:
+    """The most memory this process ever had resident."""
+    if sys.platform == "win32":
+        return float(psutil.Process().memory_info().peak_wset) / 1e6
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit) / 1e6
+
+
 @dataclass(frozen=True, slots=True)
 class RunFiles:
     """Sizes of the files of a run."""
