@@ -104,8 +104,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="end with one JSON object on stdout")
     parser.add_argument("--data", type=Path, default=data_folder(), help="folder of the data ($BENCH_DATA)")
     parser.add_argument("--repeats", type=int, default=5, help="runs the median is taken of")
-    parser.add_argument("--trades", type=int, default=TRADES, help="trades of W1; another number is another work")
-    parser.add_argument("--days", type=int, default=BAR_DAYS, help="days of W2; another number is another work")
+    parser.add_argument(
+        "--trades", type=int, default=TRADES, help="trades of W1; another number is another work"
+    )
+    parser.add_argument(
+        "--days", type=int, default=BAR_DAYS, help="days of W2; another number is another work"
+    )
     parser.add_argument("--hours", type=float, default=12.0, help="market time of the run that is killed")
     page = Path(__file__).resolve().parent.parent / "docs" / "reference" / "benchmarks.md"
     parser.add_argument("--page", type=Path, default=page, help="where `all` writes its page")

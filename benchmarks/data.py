@@ -1,6 +1,6 @@
-"""The market of the benchmarks: seeded random walks of ten symbols, as trades of a day and as bars of 90 days.
+"""The market of the benchmarks: seeded random walks of ten symbols, as trades of a day and bars of 90 days.
 
-Rule: made once per folder and size; a file that stands there already is used as it is, after a look at its size.
+Rule: made once per folder and size; a file that stands there already is used after a look at its size.
 """
 
 from __future__ import annotations

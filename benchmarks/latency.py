@@ -1,6 +1,6 @@
 """The core alone: one fact through `Engine.process`, and a wake until its order is durable on disk.
 
-Rule: the facts are those of a real run, in their order, so the mix of cheap and dear ones is the mix of a run.
+Rule: the facts are those of a real run, in their order, so cheap and dear ones are mixed as in a run.
 """
 
 from __future__ import annotations
@@ -71,7 +71,10 @@ def _process_all(work: Backtest, facts: Sequence[ev.Row]) -> list[float]:
 
 
 def _percentiles(values: Sequence[float], unit: str) -> dict[str, float]:
-    return {f"p50_{unit}": round(percentile(values, 0.5), 3), f"p99_{unit}": round(percentile(values, 0.99), 3)}
+    return {
+        f"p50_{unit}": round(percentile(values, 0.5), 3),
+        f"p99_{unit}": round(percentile(values, 0.99), 3),
+    }
 
 
 def durable(folder: Path, *, trades: int = TRADES, orders: int = 500) -> dict[str, Any]:
@@ -102,7 +105,7 @@ def durable(folder: Path, *, trades: int = TRADES, orders: int = 500) -> dict[st
 
 
 def _disk(place: Path, writes: int) -> list[float]:
-    """Milliseconds of one small append and its fsync: what the disk itself asks; an order needs two of them."""
+    """Milliseconds of one small append and its fsync: what the disk asks; an order needs two of them."""
     taken = []
     with (place / "probe").open("wb", buffering=0) as probe:
         for _ in range(writes):

@@ -1,6 +1,6 @@
 """Times, memory and the machine they were taken on.
 
-Rule: a figure is a median of repeats, and stands beside the machine, the versions and the load it was taken with.
+Rule: a figure is a median of repeats, and stands beside the machine, versions and load it was taken with.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.data import BAR_DAYS, TRADES, bars_file, trades_file
 from benchmarks.measuring import spread_pct, timed
+from benchmarks.plain import round_trips_on_bars, round_trips_on_trades
 from flowguardian.market.columns import Columns
 from flowguardian.ops.backtest import Backtest, BacktestPlan, BacktestResult, backtest_config
 from flowguardian.ops.resources import peak_rss_mb
@@ -26,14 +27,26 @@ SHAPE = ("trades_per_second", "time_over_memory_floor", "trades", "final_equity"
 
 def replay(folder: Path, *, trades: int = TRADES, repeats: int = 5) -> dict[str, Any]:
     """W1: trades of a day."""
-    return _measure(f"trades:{trades_file(folder, trades)}", repeats)
+    found, chunks = _measure(f"trades:{trades_file(folder, trades)}", repeats)
+    return {**found, "plain_loop_trades": round_trips_on_trades(one_of(chunks))}
 
 
 def w2(folder: Path, *, days: int = BAR_DAYS, repeats: int = 5) -> dict[str, Any]:
     """W2: bars of 90 days, four points each."""
-    path = bars_file(folder, days)
-    found = _measure(f"bars:{path}", repeats)
-    return {**found, "bars": days * 1440 * 10}
+    found, chunks = _measure(f"bars:{bars_file(folder, days)}", repeats)
+    columns = one_of(chunks)
+    return {
+        **found,
+        "bars": len(columns.price) // 4,
+        "plain_loop_trades": round_trips_on_bars(columns, keep_signal=True),
+        "plain_loop_trades_dropping_signals_while_held": round_trips_on_bars(columns, keep_signal=False),
+    }
+
+
+def one_of(chunks: Sequence[Columns]) -> Columns:
+    """The work is small enough to be one chunk; the plain loops rely on it."""
+    (columns,) = chunks
+    return columns
 
 
 def opened(market: str) -> Backtest:
@@ -41,7 +54,7 @@ def opened(market: str) -> Backtest:
     return Backtest(BacktestPlan(backtest_config(CONFIG, ()), market, journal="off"))
 
 
-def _measure(market: str, repeats: int) -> dict[str, Any]:
+def _measure(market: str, repeats: int) -> tuple[dict[str, Any], list[Columns]]:
     print(f"open {market}", file=sys.stderr)
     work = opened(market)
     print("run, results only", file=sys.stderr)
@@ -49,11 +62,12 @@ def _measure(market: str, repeats: int) -> dict[str, Any]:
     results = [work.run() for _ in range(repeats)]
     engine = [result.seconds for result in results]
     peak = peak_rss_mb()
-    sums = floor(list(work.chunks(0)), repeats)
+    chunks = list(work.chunks(0))
+    sums = floor(chunks, repeats)
     print("run, with its journal on disk", file=sys.stderr)
     journaled, rows = _with_journal(work, repeats)
     last = results[-1]
-    return {
+    found = {
         "trades_per_second": round(last.rows / median(engine)),
         "time_over_memory_floor": round(median(engine) / median(sums), 2),
         "trades": last.closed,
@@ -76,6 +90,7 @@ def _measure(market: str, repeats: int) -> dict[str, Any]:
         "journal_trades_per_second": round(last.rows / median(journaled)),
         "repeats": repeats,
     }
+    return found, chunks
 
 
 def floor(chunks: Sequence[Columns], repeats: int) -> list[float]:

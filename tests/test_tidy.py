@@ -210,6 +210,7 @@ PLANTED = [
         "import flowguardian.brokers.paper",
     ),
     (rules.nobody_reaches_the_simulation, ANY_PATH, "from flowguardian.simulation import leaks"),
+    (rules.nobody_reaches_the_simulation, ANY_PATH, "start('-m', 'flowguardian.simulation.leaks')"),
     (rules.modes_are_known_to_assembly_alone, ANY_PATH, "x = run.mode == 'live'"),
     (rules.modes_are_known_to_assembly_alone, ANY_PATH, "if config.is_backtest:\n    f()"),
     (rules.modes_are_known_to_assembly_alone, ANY_PATH, "match mode:\n    case 'paper':\n        f()"),

@@ -282,6 +282,9 @@ def nobody_reaches_the_simulation(source: Source) -> Iterator[str]:
     for node, name in source.imports():
         if within(name, "flowguardian.simulation"):
             yield source.at(node, f"imports {name}: only accept --break and tests may")
+    for text in ast.walk(source.tree):
+        if within(text_of(text), "flowguardian.simulation"):  # A child process is started by such a name.
+            yield source.at(text, f"names {text_of(text)}: only accept --break and tests may")
 
 
 def modes_are_known_to_assembly_alone(source: Source) -> Iterator[str]:

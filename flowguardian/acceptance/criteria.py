@@ -183,7 +183,7 @@ def _books(make: _Maker, m: Measured) -> list[Criterion]:
     for name in ("fees", "orders", "outcomes", "budget_limits", "prices", "counters"):
         rows = [Evidence(file="journal", seq=seq, text=why) for seq, why in m.audit.findings.get(name, [])]
         count: int | None = m.audit.counts.get(name, 0)
-        if name == "prices" and not m.tape_records or not m.audit.states:
+        if (name == "prices" and not m.tape_records) or not m.audit.states:
             count = count or None
         found.append(make.at_most(name, "books", Decimal(0), count, rows))
     return found

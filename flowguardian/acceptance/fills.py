@@ -16,6 +16,9 @@ from flowguardian.acceptance.prices import Prices
 from flowguardian.execution import events as ev
 from flowguardian.execution.money import units
 
+FILLED_BY_THE_TAPE = {"backtest": True, "paper": True, "live": False}
+"""By what row 1 says a run was. A run that says nothing is held to the stricter rule."""
+
 
 @dataclass
 class FillRule:
@@ -32,8 +35,8 @@ class FillRule:
         """The rule of a run."""
         slippage = evidence.config.number("execution.slippage")
         ticks = {i.symbol: i.tick_size for _, row in evidence.of(ev.InstrumentsSet) for i in row.instruments}
-        live = evidence.started is not None and evidence.started.mode == "live"
-        return cls(prices, not live, None if slippage is None else units(slippage), ticks)
+        exact = FILLED_BY_THE_TAPE.get(evidence.started.mode if evidence.started else "", True)
+        return cls(prices, exact, None if slippage is None else units(slippage), ticks)
 
     def judge(self, fill: ev.OrderFilled, request: ev.OrderRequested, level: int) -> str:
         """What is wrong with a fill, or ""; `level` is that of an exit triggered at the very same stamp."""

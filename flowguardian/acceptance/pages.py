@@ -25,6 +25,8 @@ ONE = 100_000_000
 MOST_ROWS = 40
 SMALL_SAMPLE = 1000
 """Closed trades below which a report warns about its figures of profitability."""
+UNTESTED = {"paper": ("orders", "impact", "live"), "live": ("impact",)}
+"""What a run of that kind leaves out."""
 EARLIER = {
     "entry_success": "42",
     "cap_applied": "111 ≈ 37",
@@ -201,7 +203,7 @@ def _comparison(j: Judgement) -> Section:
 
 
 def _scope(j: Judgement) -> Section:
-    names = ["orders", "impact", "live"] if j.mode != "live" else ["impact"]
+    names = list(UNTESTED.get(j.mode, UNTESTED["paper"]))
     names += [j.feed] if j.feed in ("synthetic", "derived") else []
     names += ["derived"] if j.feed == "venue" else []
     names += ["rehearsal"] if j.kind == "rehearsal" else []

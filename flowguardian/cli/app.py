@@ -98,7 +98,7 @@ def build(loaded: Sequence[str], language: str = "en") -> typer.Typer:
     return app
 
 
-def _print_version(asked: bool) -> None:  # noqa: FBT001 - typer calls it with the value
+def _print_version(asked: bool) -> None:
     if asked:
         print(__version__)
         raise typer.Exit

@@ -46,12 +46,14 @@ LABELS: dict[str, tuple[str, str]] = {
 }
 
 
-def backtest(  # noqa: PLR0913 - one parameter per option
+def backtest(
     config: Config = None,
     overrides: Overrides = None,
     market: MarketSpec = None,
     start: Start = None,
-    hours: Annotated[float | None, typer.Option(help="Hours of market; without it to the end of the data.")] = None,
+    hours: Annotated[
+        float | None, typer.Option(help="Hours of market; without it to the end of the data.")
+    ] = None,
     seed: Seed = None,
     journal: Annotated[
         str, typer.Option(help="memory, batched (a run directory that why and explain read), or off.")
@@ -60,7 +62,7 @@ def backtest(  # noqa: PLR0913 - one parameter per option
     json: Json = False,
     lang: Annotated[str, typer.Option(help="ko or en.")] = "",
 ) -> int:
-    """Run the engine over recorded or synthetic data: the same decisions as paper trading, no tape, no waiting."""
+    """Run the engine over recorded or synthetic data: paper trading's decisions, no tape, no waiting."""
     language = choose(checked(lang))
     kept = _journal(journal, run_dir)
     loaded = _load(config, [*(overrides or ()), *_as_settings(market, start, seed)])
@@ -75,7 +77,9 @@ def backtest(  # noqa: PLR0913 - one parameter per option
 
 def _journal(journal: str, run_dir: Path | None) -> Journal:
     if journal not in JOURNALS:
-        raise output.CliError(f"there is no journal {journal}", where="--journal", fix=f"use {', '.join(JOURNALS)}")
+        raise output.CliError(
+            f"there is no journal {journal}", where="--journal", fix=f"use {', '.join(JOURNALS)}"
+        )
     if run_dir is not None and journal != "batched":
         raise output.CliError(
             f"--journal {journal} writes no run directory", where="--run-dir", fix="add --journal batched"
@@ -137,7 +141,7 @@ def _run(plan: BacktestPlan) -> BacktestResult:
 
 @contextmanager
 def _progress(market: str) -> Iterator[Callable[[float], None]]:
-    """A bar on a terminal; elsewhere nothing, since a backtest is over in moments or asked for by a script."""
+    """A bar on a terminal; elsewhere nothing, since a script would only have to throw it away."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

@@ -21,7 +21,9 @@ DEFAULT_CONFIG = Path("configs/scalping/real_paper_12h_v6_1_phase17.yml")
 EXITS = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 4}
 ENDS = {"interrupted": 130, "stopped": 130, "config_error": 2, "preflight": 3}
 
-Config = Annotated[Path | None, typer.Option(help="Configuration file; without it the V6.1 file or the defaults.")]
+Config = Annotated[
+    Path | None, typer.Option(help="Configuration file; without it the V6.1 file or the defaults.")
+]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override a setting, KEY=VALUE.")]
 MarketSpec = Annotated[str | None, typer.Option(help="synthetic:SEED, bars:PATH, trades:PATH or a path.")]
 Start = Annotated[str | None, typer.Option(help="First moment in the market, as 2025-05-21T13:50Z.")]
@@ -37,7 +39,7 @@ class UsageError(Exception):
     """Options that cannot be met together."""
 
 
-def accept(  # noqa: PLR0913 - one parameter per option
+def accept(
     config: Config = None,
     overrides: Overrides = None,
     market: MarketSpec = None,
@@ -51,13 +53,15 @@ def accept(  # noqa: PLR0913 - one parameter per option
     lang: Lang = None,
 ) -> None:
     """Run the acceptance: 12 hours of market, supervised, judged; by default a rehearsal on the synthetic market."""
-    loaded = _load(config, overrides, _over(market=market, start=start, duration=duration, speed=speed, seed=seed))
+    loaded = _load(
+        config, overrides, _over(market=market, start=start, duration=duration, speed=speed, seed=seed)
+    )
     given = (config, overrides, market, start, duration, seed)
     configured = speed != "max" or any(option is not None for option in given)
     _conduct(loaded, configured=configured, defect=defect, run_dir=run_dir, as_json=json, lang=lang)
 
 
-def paper(  # noqa: PLR0913 - one parameter per option
+def paper(
     config: Config = None,
     overrides: Overrides = None,
     market: MarketSpec = None,
@@ -75,11 +79,21 @@ def paper(  # noqa: PLR0913 - one parameter per option
     options = _over(market=market, start=start, duration=duration, speed=speed, seed=seed)
     loaded = _load(config, overrides, options)
     if strategy is not None:
-        chosen = [f"strategies.{name}.enabled={name == strategy}" for name in {*loaded.settings.strategies, strategy}]
+        chosen = [
+            f"strategies.{name}.enabled={name == strategy}"
+            for name in {*loaded.settings.strategies, strategy}
+        ]
         loaded = _load(config, [*(overrides or ()), *sorted(chosen)], options)
     given = (config, overrides, market, start, duration, speed, seed, strategy)
     configured = any(option is not None for option in given)
-    _conduct(loaded, configured=configured, run_dir=run_dir, as_json=json, lang=lang, check_interval_seconds=check_interval)
+    _conduct(
+        loaded,
+        configured=configured,
+        run_dir=run_dir,
+        as_json=json,
+        lang=lang,
+        check_interval_seconds=check_interval,
+    )
 
 
 def _over(
@@ -142,7 +156,7 @@ def _plan(loaded: Loaded, *, defect: bool, run_dir: Path | None) -> RunPlan:
     )
 
 
-def _conduct(  # noqa: PLR0913 - keyword-only, one per option
+def _conduct(
     loaded: Loaded,
     *,
     configured: bool,

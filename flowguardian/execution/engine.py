@@ -15,9 +15,15 @@ import msgspec
 from flowguardian.execution import events as ev
 from flowguardian.execution.entries import EntryPipeline
 from flowguardian.execution.exits import ExitDecider
-from flowguardian.execution.invariants import AFTER, Finding, Findings, books_difference, check_fill_id, check_request
+from flowguardian.execution.invariants import (
+    AFTER,
+    Finding,
+    Findings,
+    books_difference,
+    check_fill_id,
+    check_request,
+)
 from flowguardian.execution.limits import Limits
-from flowguardian.execution.money import SCALE
 from flowguardian.execution.orders import IllegalTransition
 from flowguardian.execution.portfolio_manager import PortfolioManager, Position
 from flowguardian.execution.scorecard import Scorecard

@@ -32,7 +32,7 @@ def check_request(row: OrderRequested, portfolio: PortfolioManager) -> Findings:
     return _check_room(row, portfolio) if row.reserved else ()
 
 
-def _check_room(row: OrderRequested, portfolio: PortfolioManager) -> Findings:
+def _check_room(row: OrderRequested, portfolio: PortfolioManager) -> Findings:  # noqa: C901 - one pass over all
     limits = portfolio.limits
     held = reserved = total = in_symbol = 0
     for position in portfolio.positions.values():

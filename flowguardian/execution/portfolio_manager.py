@@ -17,7 +17,7 @@ from flowguardian.execution.events import (
     PositionOpened,
 )
 from flowguardian.execution.limits import Limits
-from flowguardian.execution.money import SCALE, ceil_money, share
+from flowguardian.execution.money import SCALE, share
 from flowguardian.execution.orders import IllegalTransition, Order
 
 

@@ -62,7 +62,16 @@ def open_market(
     kind, _, rest = spec.partition(":")
     if kind == "synthetic":
         return _synthetic(
-            rest, symbols, start_ns, hours, history_bars, seed, bridge, clock_interval_ns, table, synthetic_funding
+            rest,
+            symbols,
+            start_ns,
+            hours,
+            history_bars,
+            seed,
+            bridge,
+            clock_interval_ns,
+            table,
+            synthetic_funding,
         )
     # The readers load pyarrow, which a synthetic market does without.
     from flowguardian.market.datasets import kind_of

@@ -119,7 +119,7 @@ def _deadline(clock: Any, c: Any, due: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def close_bars(  # noqa: C901, PLR0912, PLR0915 - one loop over rows is what numba compiles best
+def close_bars(  # noqa: C901, PLR0912 - one loop over rows is what numba compiles best
     ts: Any,
     venue: Any,
     price: Any,

@@ -126,7 +126,9 @@ def partition(rows: Rows, symbols: int) -> Columns:
     flags = np.empty(trades, np.uint8) if flagged else NO_FLAGS
     top_ts, bid, bid_qty, ask, ask_qty = (np.empty(tops, np.int64) for _ in range(5))
     clock = np.empty(clocks, np.int64)
-    in_order = _fill(rows, trade_at, top_at, ts, venue, price, qty, flags, top_ts, bid, bid_qty, ask, ask_qty, clock)
+    in_order = _fill(
+        rows, trade_at, top_at, ts, venue, price, qty, flags, top_ts, bid, bid_qty, ask, ask_qty, clock
+    )
     others = rows[:0]
     if trades + tops + clocks < len(rows):
         kind = rows["kind"]

@@ -65,7 +65,7 @@ def rsi(state: Any, x: float, period: int) -> float:
     state.count += 1
     if state.count == 1:
         return NAN
-    gain = change if change > 0.0 else 0.0
+    gain = max(0.0, change)
     loss = -change if change < 0.0 else 0.0
     if state.count <= period + 1:
         state.gain += gain

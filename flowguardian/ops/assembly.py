@@ -43,7 +43,9 @@ def code_hash() -> str:
     return digest.hexdigest()
 
 
-def open_feed(settings: Settings, spec: str, *, start_ns: int | None, hours: float, seed: int) -> Market:
+def open_feed(
+    settings: Settings, spec: str, *, start_ns: int | None, hours: float | None, seed: int
+) -> Market:
     """The recorded or synthetic market a run reads; raises MarketSpecError or DatasetError."""
     market = settings.market
     return open_market(

@@ -65,7 +65,11 @@ def create_run(plan: RunPlan, now: datetime | None = None) -> Path:
     """Write the manifest of a new run and return its directory; raises ManifestError when there is one."""
     kind = plan_kind(plan)
     moment = now or datetime.now(UTC)
-    run_id = plan.run_dir.name if plan.run_dir else f"{moment:%Y%m%d-%H%M%S}-{moment.microsecond // 1000:03d}-{kind}"
+    run_id = (
+        plan.run_dir.name
+        if plan.run_dir
+        else f"{moment:%Y%m%d-%H%M%S}-{moment.microsecond // 1000:03d}-{kind}"
+    )
     run_dir = plan.run_dir or Path(plan.loaded.settings.run.directory) / run_id
     market = plan.market
     spec = market if market.startswith("synthetic:") else _absolute(market)

@@ -19,7 +19,7 @@ Ints = npt.NDArray[np.int64]
 
 
 class Move(NamedTuple):
-    """What changed an account: signed quantity of a symbol (index) at a price, and the cash that went with it."""
+    """What changed an account: signed quantity of a symbol (index) at a price, and cash with it."""
 
     ts_ns: int
     symbol: int

@@ -49,6 +49,8 @@ def read_manifest(run_dir: Path) -> Manifest:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except OSError as error:
-        raise ManifestError(f"{run_dir} is not a run directory: {MANIFEST} is missing ({error.strerror}).") from error
+        raise ManifestError(
+            f"{run_dir} is not a run directory: {MANIFEST} is missing ({error.strerror})."
+        ) from error
     except msgspec.DecodeError as error:
         raise ManifestError(f"{path} is damaged: {error}. The run can be judged, not resumed.") from error

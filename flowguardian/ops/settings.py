@@ -32,7 +32,7 @@ from flowguardian.ops.settings_types import (
     section,
 )
 
-__all__ = ["NotADuration", "Settings", "TRADING", "duration_seconds"]
+__all__ = ["TRADING", "NotADuration", "Settings", "duration_seconds"]
 
 TRADING = (
     "strategies",

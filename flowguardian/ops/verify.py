@@ -61,7 +61,10 @@ def verify(run_dir: Path) -> Verified:
 def _with_code(message: str, same_code: bool) -> str:
     if same_code:
         return message
-    return message + ". The deciding code is not the one that made the run: check out its version and verify again"
+    return (
+        message
+        + ". The deciding code is not the one that made the run: check out its version and verify again"
+    )
 
 
 def _decide_again(
@@ -84,7 +87,9 @@ def _fold(start: ev.RunStarted, pairs: Sequence[tuple[Record, ev.Row]]) -> int:
         if isinstance(row, ev.CheckpointTaken):
             state = engine.state_hash()
             if state != row.state_hash:
-                raise ReplayDiverged(record.seq, f"state {row.state_hash}", f"state {state} by folding the rows")
+                raise ReplayDiverged(
+                    record.seq, f"state {row.state_hash}", f"state {state} by folding the rows"
+                )
             checkpoints += 1
         engine.apply(row)
     return checkpoints

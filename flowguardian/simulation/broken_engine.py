@@ -17,7 +17,9 @@ def run(run_dir: Path) -> int:
     """One lifetime of the broken engine; exit code 2 when the run is not a synthetic rehearsal."""
     manifest = read_manifest(run_dir)
     if manifest.kind != "rehearsal" or not manifest.market.startswith("synthetic:") or not manifest.defect:
-        sys.stderr.write("a planted defect runs in a synthetic rehearsal started with --break, nowhere else\n")
+        sys.stderr.write(
+            "a planted defect runs in a synthetic rehearsal started with --break, nowhere else\n"
+        )
         return 2
     return main(run_dir, LeakyPortfolio)
 

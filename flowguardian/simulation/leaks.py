@@ -11,6 +11,6 @@ from flowguardian.execution.portfolio_manager import PortfolioManager
 class LeakyPortfolio(PortfolioManager):
     """Forgets what is used: the bug of the earlier system, whose budget was always 0 used."""
 
-    def _get_used_budget(self, strategy: str) -> int:  # noqa: ARG002 - the point is that it does not look
+    def _get_used_budget(self, strategy: str) -> int:
         """Always nothing."""
         return 0

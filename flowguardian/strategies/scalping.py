@@ -73,9 +73,9 @@ def side_of_a(params: Any, rsi_before: float, rsi_now: float, mid: float, slow: 
 @njit(nogil=True)
 def side_of_b(bar: Any, close: float, fast: float, mid: float, slow: float) -> int:
     """Pattern B without its volume: all means in line, and the bar closed in their direction."""
-    if fast > mid and mid > slow and close > slow and bar.close > bar.open:
+    if fast > mid > slow and close > slow and bar.close > bar.open:
         return 1
-    if fast < mid and mid < slow and close < slow and bar.close < bar.open:
+    if fast < mid < slow and close < slow and bar.close < bar.open:
         return -1
     return 0
 

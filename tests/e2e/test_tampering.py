@@ -42,7 +42,9 @@ def _change(run_dir: Path, kind: str, change: Callable[[dict[str, object]], None
     change(body)
     db.execute("UPDATE rows SET body = ? WHERE seq = ?", (msgspec.json.encode(body).decode(), seq))
     previous = GENESIS
-    for number, ts_ns, name, text in db.execute("SELECT seq, ts_ns, kind, body FROM rows ORDER BY seq").fetchall():
+    for number, ts_ns, name, text in db.execute(
+        "SELECT seq, ts_ns, kind, body FROM rows ORDER BY seq"
+    ).fetchall():
         previous = link(previous, number, ts_ns, name, text.encode())
         db.execute("UPDATE rows SET hash = ? WHERE seq = ?", (previous, number))
     db.close()
@@ -57,7 +59,11 @@ def test_an_untouched_run_verifies(run: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "field", "by"),
-    [("OrderRequested", "qty", 10_000_000), ("OrderFilled", "price", 1_000_000), ("EntryRefused", "bar_ns", 1)],
+    [
+        ("OrderRequested", "qty", 10_000_000),
+        ("OrderFilled", "price", 1_000_000),
+        ("EntryRefused", "bar_ns", 1),
+    ],
 )
 def test_a_changed_row_is_named(run: Path, kind: str, field: str, by: int) -> None:
     def change(body: dict[str, object]) -> None:

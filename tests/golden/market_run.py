@@ -24,7 +24,9 @@ class Golden(msgspec.Struct, frozen=True):
     entries: int
 
 
-def make_run(run_dir: Path, *, market: str = "synthetic:7", hours: float = 3, kind: str = "rehearsal") -> None:
+def make_run(
+    run_dir: Path, *, market: str = "synthetic:7", hours: float = 3, kind: str = "rehearsal"
+) -> None:
     """A finished run in `run_dir`, engine only, in this process."""
     loaded = load(None, [f"universe.symbols=[{SYMBOLS}]"])
     write_manifest(

@@ -1,13 +1,11 @@
-"""Writes a tiny run by hand: tape, journal and ops journal of forty minutes in one symbol, without the engine.
+"""Writes a tiny run by hand: tape, journal and ops journal of forty minutes, without the engine.
 
-Rule: every figure is put together here from its definition, so that the judge is tested against something that
-shares no code with it. A test changes `rows`, `ops` or `tape` before `write`, or edits a written journal.
+Rule: every figure is put together here from its definition, so that the judge is tested against something
+that shares no code with it. A test changes `rows`, `ops` or `tape` before `write`.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,58 +14,27 @@ import numpy as np
 
 from flowguardian.execution import events as ev
 from flowguardian.journal import ops_events as o
-from flowguardian.journal.chain import GENESIS, ChainWriter, link
 from flowguardian.market.instruments import Instrument
-from flowguardian.market.records import ROW, Kind
 from flowguardian.market.tape import TapeWriter
 from flowguardian.venue.matching import Quote, match_taker
-
-SECOND, MINUTE, HOUR = 10**9, 60 * 10**9, 3600 * 10**9
-T0 = 1_747_835_400 * SECOND  # 2025-05-21 13:50 UTC
-ONE = 10**8
-TICK = ONE // 10
-START = 50_000 * ONE
-SYMBOL = "BTCUSDT"
-MINUTES = 40
-TAKER, SLIPPAGE = 40_000, 50_000
-HOST = 1_800_000_000 * SECOND
-MONO = 77 * HOUR
-
-CONFIG: dict[str, Any] = {
-    "fees": {"taker": 0.0004, "maker": 0.0002},
-    "execution": {"slippage": 0.0005, "max_slippage": 0.001},
-    "paper": {"duration_hours": MINUTES / 60, "duration_mode": "wall_clock"},
-    "market": {"speed": 1, "source": "bars:somewhere.parquet"},
-    "risk": {"max_exposure_per_symbol": 0.35, "max_exposure_pct": 0.95},
-    "portfolio": {
-        "max_total_exposure": 0.95,
-        "budget": {"default_allocation": 0.25, "strategy_allocation": {"scalping": 0.25}},
-    },
-    "strategies": {"scalping": {"enabled": True}},
-    "acceptance": {
-        "min_run_hours": 0.5, "min_entries": 2, "min_budget_caps": 1, "max_budget_block_pct": 30,
-        "ideal_budget_block_pct": [10, 20], "max_refusal_streak": 60, "max_refusals_per_hour_per_symbol": 45,
-        "max_errors": 0, "max_abnormal_ends": 0, "max_starvation": 0, "max_ledger_difference": 0,
-        "require_replay_identical": True, "equity_collapse_pct": 25, "quiet_atr_pct": 0.001,
-    },
-}  # fmt: skip
-
-
-def price_at(second: int) -> int:
-    """The trade price in a second of the run: a slow wave of 0.1 ticks around 100,000."""
-    return 100_000 * ONE + TICK * ((second * 37) % 400 - 200)
-
-
-def tape_rows(minutes: int = MINUTES) -> np.ndarray[Any, Any]:
-    """A quote, a trade and a clock row in each second."""
-    rows = np.zeros(minutes * 60 * 3 + 3, ROW)
-    for second in range(minutes * 60 + 1):
-        at, price = T0 + second * SECOND, price_at(second)
-        k = second * 3
-        rows[k] = (Kind.TOP, 0, 0, 0, at + 1, at, price - TICK, 5 * ONE, price + TICK, ONE // 20, second)
-        rows[k + 1] = (Kind.TRADE, 0, 0, 0, at + 2, at, price, ONE, 0, 0, second)
-        rows[k + 2] = (Kind.CLOCK, 0, 0xFFFF, 0, at + 3, at, 0, 0, 0, 0, 0)
-    return rows
+from tests.unit.run_files import (
+    CONFIG,
+    HOST,
+    MINUTE,
+    MINUTES,
+    MONO,
+    ONE,
+    SECOND,
+    SLIPPAGE,
+    START,
+    SYMBOL,
+    T0,
+    TAKER,
+    TICK,
+    price_at,
+    tape_rows,
+    write_chain,
+)
 
 
 class Story:
@@ -92,8 +59,12 @@ class Story:
     def _tell(self) -> None:
         self.rows += [
             self.started(),
-            ev.LimitShadowed(T0, "position_sizing.max_position_notional", 15_000 * ONE, "budget", 12_500 * ONE),
-            ev.InstrumentsSet(T0, (Instrument(SYMBOL, TICK, ONE // 1000, ONE // 1000, 100 * ONE, 100 * ONE),)),
+            ev.LimitShadowed(
+                T0, "position_sizing.max_position_notional", 15_000 * ONE, "budget", 12_500 * ONE
+            ),
+            ev.InstrumentsSet(
+                T0, (Instrument(SYMBOL, TICK, ONE // 1000, ONE // 1000, 100 * ONE, 100 * ONE),)
+            ),
             ev.SegmentStarted(T0, 1, "first"),
             ev.WentLive(T0),
         ]
@@ -101,8 +72,8 @@ class Story:
         self.checkpoint(5 * 60, "M5")
         self.leave(8 * 60, ev.ExitReason.STOP)
         self.checkpoint(10 * 60, "M10")
-        self.refuse(9 * 60 + 600, ev.Reason.SYMBOL_COOLDOWN)
         self.enter(20 * 60, -1, ONE // 10)
+        self.refuse(25 * 60, ev.Reason.SYMBOL_COOLDOWN)
         self.checkpoint(30 * 60, "M30")
         self.leave(35 * 60, ev.ExitReason.TARGET1, ONE // 30 // 10**5 * 10**5)
         self.checkpoint(MINUTES * 60, "END")
@@ -111,9 +82,21 @@ class Story:
     def started(self) -> ev.RunStarted:
         """Row 1."""
         return ev.RunStarted(
-            T0, "run-1", self.kind, "paper", "derived", msgspec.Raw(msgspec.json.encode(self.config)), "c" * 64,
-            "t" * 64, "d" * 64, "0.1.0", 7, (SYMBOL,), START, MINUTES * MINUTE,
-        )  # fmt: skip
+            T0,
+            "run-1",
+            self.kind,
+            "paper",
+            "derived",
+            msgspec.Raw(msgspec.json.encode(self.config)),
+            "c" * 64,
+            "t" * 64,
+            "d" * 64,
+            "0.1.0",
+            7,
+            (SYMBOL,),
+            START,
+            MINUTES * MINUTE,
+        )
 
     @property
     def balance(self) -> int:
@@ -129,9 +112,32 @@ class Story:
         self.counts["signals"] += 1
         price, ts = price_at(second), T0 + second * SECOND + 2
         row = ev.Signal(
-            ts, SYMBOL, "scalping", side, "A", ts - MINUTE, ts, price, price - TICK, price + TICK, 0, 1, 90 * ONE,
-            162 * ONE, 0, 0, 75.0, 9.0, 3.0, 0.0, 100, 0, self.marks(second), START, START,
-        )  # fmt: skip
+            ts,
+            SYMBOL,
+            "scalping",
+            side,
+            "A",
+            ts - MINUTE,
+            ts,
+            price,
+            price - TICK,
+            price + TICK,
+            0,
+            1,
+            90 * ONE,
+            162 * ONE,
+            0,
+            0,
+            75.0,
+            9.0,
+            3.0,
+            0.0,
+            100,
+            0,
+            self.marks(second),
+            START,
+            START,
+        )
         self.rows.append(row)
         return row
 
@@ -140,7 +146,9 @@ class Story:
         signal = self.signal(second, +1)
         self.counts["refused"] += 1
         self.rows.append(
-            ev.EntryRefused(signal.ts_ns, SYMBOL, "scalping", 1, signal.bar_ns, code, 90.0, 30.0, "time", 0, ())
+            ev.EntryRefused(
+                signal.ts_ns, SYMBOL, "scalping", 1, signal.bar_ns, code, 90.0, 30.0, "time", 0, ()
+            )
         )
 
     def enter(self, second: int, side: int, qty: int) -> None:
@@ -153,10 +161,19 @@ class Story:
         allocated = self.balance * 25_000_000 // ONE
         self.rows.append(
             ev.BudgetCapped(
-                signal.ts_ns, SYMBOL, "scalping", side, self.balance, allocated, 0, allocated, 1, allocated * 2,
+                signal.ts_ns,
+                SYMBOL,
+                "scalping",
+                side,
+                self.balance,
+                allocated,
+                0,
+                allocated,
+                1,
+                allocated * 2,
                 allocated,
             )
-        )  # fmt: skip
+        )
         self.counts["caps"] += 1
         self.counts["requested"] += 1
         self._request(signal.ts_ns, side, ev.Purpose.ENTRY, qty, limit, reserved, "A", signal.bar_ns)
@@ -170,7 +187,18 @@ class Story:
                 self.counts["entries"] += 1
                 self.rows.append(
                     ev.PositionOpened(
-                        fill.ts_ns, SYMBOL, "scalping", side, self.qty, fill.price, self.order_id, 1, 2, 0, 0, 0
+                        fill.ts_ns,
+                        SYMBOL,
+                        "scalping",
+                        side,
+                        self.qty,
+                        fill.price,
+                        self.order_id,
+                        1,
+                        2,
+                        0,
+                        0,
+                        0,
                     )
                 )
             else:
@@ -196,9 +224,7 @@ class Story:
         self.life[0] += realised
         if self.qty:
             self.rows.append(
-                ev.PositionReduced(
-                    fill.ts_ns, SYMBOL, fill.qty, self.qty, realised, self.order_id, reason
-                )
+                ev.PositionReduced(fill.ts_ns, SYMBOL, fill.qty, self.qty, realised, self.order_id, reason)
             )
             return
         self.counts["closed"] += 1
@@ -208,16 +234,41 @@ class Story:
         self.life = [0, 0, 0]
 
     def _request(
-        self, ts: int, side: int, purpose: ev.Purpose, qty: int, limit: int, reserved: int, reason: str, bar: int
+        self,
+        ts: int,
+        side: int,
+        purpose: ev.Purpose,
+        qty: int,
+        limit: int,
+        reserved: int,
+        reason: str,
+        bar: int,
     ) -> None:
         self.order_id += 1
         bound = "budget" if reserved else "position"
         self.rows.append(
             ev.OrderRequested(
-                ts, self.order_id, SYMBOL, "scalping", side, purpose, qty, limit, reserved, reason, bound, bar,
-                90 * ONE, 162 * ONE, 0, 0, 0, START, (),
+                ts,
+                self.order_id,
+                SYMBOL,
+                "scalping",
+                side,
+                purpose,
+                qty,
+                limit,
+                reserved,
+                reason,
+                bound,
+                bar,
+                90 * ONE,
+                162 * ONE,
+                0,
+                0,
+                0,
+                START,
+                (),
             )
-        )  # fmt: skip
+        )
 
     def _fills(self, second: int, side: int, qty: int, limit: int) -> list[ev.OrderFilled]:
         price, ts = price_at(second), T0 + second * SECOND + 1
@@ -247,18 +298,44 @@ class Story:
                 ev.Reason.SYMBOL_COOLDOWN, True, attempts, attempts - c["refused"], 0, c["refused"], 0, 0, 0
             ),
             ev.GuardCount(
-                ev.Reason.PORTFOLIO_BUDGET, True, c["requested"], c["requested"] - c["caps"], c["caps"], 0, 0, 0, 0
+                ev.Reason.PORTFOLIO_BUDGET,
+                True,
+                c["requested"],
+                c["requested"] - c["caps"],
+                c["caps"],
+                0,
+                0,
+                0,
+                0,
             ),
         )
         self.rows.append(
             ev.CheckpointTaken(
-                ts, name, second * SECOND, c["signals"], c["entries"], c["caps"], 0, c["refused"], c["closed"],
-                1 if self.qty else 0, self.balance + unrealised, self.balance, self.realised, self.fees,
-                self.funding, unrealised, START, 0, used,
-                (ev.BudgetLine("scalping", allocated, used, 0, allocated - used),), guards,
-                ev.TradingState.ACTIVE, "s" * 64,
+                ts,
+                name,
+                second * SECOND,
+                c["signals"],
+                c["entries"],
+                c["caps"],
+                0,
+                c["refused"],
+                c["closed"],
+                1 if self.qty else 0,
+                self.balance + unrealised,
+                self.balance,
+                self.realised,
+                self.fees,
+                self.funding,
+                unrealised,
+                START,
+                0,
+                used,
+                (ev.BudgetLine("scalping", allocated, used, 0, allocated - used),),
+                guards,
+                ev.TradingState.ACTIVE,
+                "s" * 64,
             )
-        )  # fmt: skip
+        )
 
     # ---- the ops journal
 
@@ -273,10 +350,21 @@ class Story:
             at = minute * MINUTE
             self.ops.append(
                 o.HostSampled(
-                    HOST + at, 1, MONO + at, T0 + at, 180_000_000 + minute * 10_000, minute * 0.2, 40, 8, 0.3, 2.0,
-                    10_000 * minute, 90_000 * minute, 500,
+                    HOST + at,
+                    1,
+                    MONO + at,
+                    T0 + at,
+                    180_000_000 + minute * 10_000,
+                    minute * 0.2,
+                    40,
+                    8,
+                    0.3,
+                    2.0,
+                    10_000 * minute,
+                    90_000 * minute,
+                    500,
                 )
-            )  # fmt: skip
+            )
         self.ops += [
             o.SegmentClosed(HOST + end, 1, "boot-a", MONO + end, T0 + end, "finished"),
             o.ProcessExited(HOST + end, "engine", 4711, 0, "finished", False, False),
@@ -298,29 +386,6 @@ class Story:
         for block in np.array_split(self.tape, 5):
             tape.append(block)
         tape.close()
-        _write(run_dir / "journal.db", self.rows, ev.encode)
-        _write(run_dir / "ops.db", self.ops, o.encode_ops)
+        write_chain(run_dir / "journal.db", self.rows, ev.encode)
+        write_chain(run_dir / "ops.db", self.ops, o.encode_ops)
         return run_dir
-
-
-def _write(path: Path, rows: list[Any], encode: Callable[[Any], bytes]) -> None:
-    writer = ChainWriter(path)
-    writer.append([(row.ts_ns, type(row).__name__, encode(row)) for row in rows], durable=False)
-    writer.close()
-
-
-def rewrite(path: Path, seq: int, change: Callable[[dict[str, Any]], None], *, rehash: bool) -> None:
-    """Change the body of a written row; `rehash` recomputes the chain as a careful forger would."""
-    db = sqlite3.connect(path)
-    rows = db.execute("SELECT seq, ts_ns, kind, body, hash FROM rows ORDER BY seq").fetchall()
-    previous, changed = GENESIS, []
-    for number, ts_ns, kind, body, digest in rows:
-        if number == seq:
-            fields = msgspec.json.decode(body)
-            change(fields)
-            body = msgspec.json.encode(fields).decode()
-        previous = link(previous, number, ts_ns, kind, body.encode()) if rehash else digest
-        changed.append((body, previous, number))
-    db.executemany("UPDATE rows SET body = ?, hash = ? WHERE seq = ?", changed)
-    db.commit()
-    db.close()

@@ -11,6 +11,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,11 @@ from development.setup_lock import SetupLock
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = Path(sys.executable)
+
+
+@pytest.fixture(autouse=True)
+def locks_stay_in_the_folder_of_the_test(monkeypatch, tmp_path_factory):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("locks")))
 
 
 @pytest.fixture
