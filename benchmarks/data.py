@@ -15,6 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from flowguardian.ops.platform_files import replace
+
 Floats = npt.NDArray[np.float64]
 
 SEED = 7
@@ -86,7 +88,7 @@ def _write(table: pa.Table, path: Path) -> None:
     """Whole or not at all: a benchmark that is stopped leaves no half file behind."""
     draft = path.with_suffix(".tmp")
     pq.write_table(table, draft)
-    draft.replace(path)
+    replace(draft, path)
 
 
 def _walk(rng: np.random.Generator, steps: int, sigma: float, start: float, tick: float) -> Floats:

@@ -148,7 +148,8 @@ def _ratios(found: Found) -> str:
             lines.append(
                 f"| {title} | {of['rows']:,} | {of['engine_s']} (±{of['engine_spread_pct']} %) "
                 f"| {of['floor_s']} | {of['time_over_memory_floor']}× "
-                f"| {of['journal_s']} (±{of['journal_spread_pct']} %) | {of['journal_s'] / of['floor_s']:.1f}× | {of['peak_rss_mb']} |"
+                f"| {of['journal_s']} (±{of['journal_spread_pct']} %) "
+                f"| {of['journal_s'] / of['floor_s']:.1f}× | {of['peak_rss_mb']} |"
             )
     lines += [
         "",

@@ -70,7 +70,7 @@ def _trades(ts: Any, price: Any) -> int:
 
 
 @njit(cache=True)
-def _bars(opened: Any, high: Any, low: Any, close: Any, keep_signal: bool) -> int:  # noqa: FBT001 - a kernel
+def _bars(opened: Any, high: Any, low: Any, close: Any, keep_signal: bool) -> int:
     state = np.zeros(4)
     side, entry, since, wanted, done = 0, 0.0, 0, 0, 0
     for i in range(len(close)):

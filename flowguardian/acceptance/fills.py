@@ -82,7 +82,7 @@ class FillRule:
         )
 
     def _worse(self, price: int, side: int, tick: int) -> int:
-        assert self.slippage is not None
+        assert self.slippage is not None  # noqa: S101 - asked for by a rule that has one
         if side > 0:
             return rounded_up(price * (ONE + self.slippage), ONE * tick) * tick
         return price * (ONE - self.slippage) // (ONE * tick) * tick

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -24,6 +24,9 @@ from flowguardian.acceptance.formats import percent, shown, usdt
 from flowguardian.acceptance.judgement import Judgement, Text
 from flowguardian.acceptance.summary import summary_json
 from flowguardian.ops.platform_files import atomic_write
+
+if TYPE_CHECKING:
+    import jinja2
 
 __all__ = ["Reporter", "read_judgement", "summary_json"]
 
@@ -147,11 +150,12 @@ def _key_figures(j: Judgement) -> list[tuple[Text, Cell]]:
 
 
 @functools.cache
-def _templates(language: str, escape: bool = False):  # type: ignore[no-untyped-def]
+def _templates(language: str, escape: bool = False) -> jinja2.Environment:
     import jinja2
 
     made = jinja2.Environment(
-        loader=jinja2.PackageLoader(FOLDER, "templates"), autoescape=escape, undefined=jinja2.StrictUndefined,
+        loader=jinja2.PackageLoader(FOLDER, "templates"), autoescape=escape,  # noqa: S701 - Markdown is not HTML; the page escapes
+        undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )  # fmt: skip
     made.filters["words"] = lambda cell: cell if isinstance(cell, str) else getattr(cell, language)

@@ -60,7 +60,7 @@ class Tally:
     _streaks: Counter[str] = field(default_factory=Counter)
     _waiting: set[int] = field(default_factory=set)
 
-    def add(self, seq: int, row: ev.Row) -> None:
+    def add(self, seq: int, row: ev.Row) -> None:  # noqa: C901 - a table of kinds
         """Count one row."""
         if isinstance(row, ev.Signal):
             self.signals += 1

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from flowguardian.ops.loading import Loaded
 
 DEFAULT_CONFIG = Path("configs/scalping/real_paper_12h_v6_1_phase17.yml")
+TWINS = {"budget_leak": "flowguardian.simulation.broken_engine"}
+"""Programs of planted defects: started by `accept --break`, imported by nothing."""
 EXITS = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 4}
 ENDS = {"interrupted": 130, "stopped": 130, "config_error": 2, "preflight": 3}
 
@@ -52,7 +54,7 @@ def accept(
     json: Json = False,
     lang: Lang = None,
 ) -> None:
-    """Run the acceptance: 12 hours of market, supervised, judged; by default a rehearsal on the synthetic market."""
+    """Run the acceptance: 12 hours of market, supervised and judged; by default a synthetic rehearsal."""
     loaded = _load(
         config, overrides, _over(market=market, start=start, duration=duration, speed=speed, seed=seed)
     )
@@ -151,7 +153,7 @@ def _plan(loaded: Loaded, *, defect: bool, run_dir: Path | None) -> RunPlan:
         hours=float(settings.paper.duration_hours),
         speed=0.0 if speed == "max" else float(speed),
         seed=settings.run.seed,
-        broken=defect,
+        defect=next(iter(TWINS)) if defect else "",
         run_dir=run_dir,
     )
 
@@ -173,17 +175,20 @@ def _conduct(
     language = choose(lang, loaded.settings.run.language)
     for warning in loaded.warnings:
         print(f"! {warning}", file=sys.stderr)
-    going_on = run_dir is not None and (run_dir / MANIFEST).is_file()
-    if going_on and configured and read_manifest(run_dir).config_hash != loaded.config_hash:
+    if run_dir is None or not (run_dir / MANIFEST).is_file():
+        place = create_run(_plan(loaded, defect=defect, run_dir=run_dir))
+    elif configured and read_manifest(run_dir).config_hash != loaded.config_hash:
         raise UsageError(
-            f"{run_dir} holds a run of another configuration, which never changes: leave out the other options "
-            "to go on with it, or choose another --run-dir for a new run"
+            f"{run_dir} holds a run of another configuration, which never changes: leave out the other "
+            "options to go on with it, or choose another --run-dir for a new run"
         )
-    place = run_dir if run_dir and going_on else create_run(_plan(loaded, defect=defect, run_dir=run_dir))
+    else:
+        place = run_dir
     print(f"run: {place}", file=sys.stderr, flush=True)
     conducted = conduct(
         place,
         language=language,
+        twins=TWINS,
         on_preflight=lambda line: print(f"{line.state:>5}  {line.item}: {line.detail}", file=sys.stderr),
         check_interval_seconds=check_interval_seconds,
     )

@@ -76,7 +76,7 @@ def check_fill_id(row: OrderFilled, portfolio: PortfolioManager) -> Findings:
 
 
 def books_difference(portfolio: PortfolioManager) -> int:
-    """Cash that went through the account against realised profit and what is still held (1e-16); 0 is right."""
+    """Cash through the account against realised profit and what is still held (1e-16); 0 is right."""
     held = 0
     for position in portfolio.positions.values():
         held += position.side * position.cost

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from flowguardian.brokers.paper import PaperBroker
 from flowguardian.execution import events as ev
 from flowguardian.execution.engine import Engine
 from flowguardian.execution.money import SCALE, fee, from_float, funding
+from flowguardian.execution.recorder import Recorder
 from flowguardian.execution.timers import Timers
 from flowguardian.execution.watches import Watch
 from flowguardian.guards.base import finite
@@ -30,16 +31,6 @@ from flowguardian.venue.matching import Quote
 
 CLOCK, MATCH, EXIT, SIGNAL = range(4)
 """Phases of one row."""
-
-
-class Recorder(Protocol):
-    """Where rows become durable."""
-
-    def market(self, rows: npt.NDArray[np.void]) -> None:
-        """Put market rows on the tape."""
-
-    def commit(self, rows: Sequence[ev.Row], *, durable: bool) -> None:
-        """Write one fact and its decisions; when `durable`, wait for tape and journal to be on disk."""
 
 
 class MarketLoop:

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flowguardian.execution.events import EXOGENOUS, Row, encode
-from flowguardian.execution.loop import MarketLoop, Recorder
+from flowguardian.execution.loop import MarketLoop
+from flowguardian.execution.recorder import Recorder
 from flowguardian.journal.chain import Record
 from flowguardian.market.records import Kind
 

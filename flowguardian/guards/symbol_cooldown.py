@@ -1,7 +1,7 @@
 """After a position has closed, its symbol rests.
 
-Rule: armed by the close of a position, by nothing else; over at exactly close + cooldown. The close that turns
-a position round arms nothing: it is half of one decision, and the other half could never enter.
+Rule: armed by the close of a position, by nothing else; over at exactly close + cooldown. The close that
+turns a position round arms nothing: it is half of one decision, and the other half could never enter.
 """
 
 from __future__ import annotations

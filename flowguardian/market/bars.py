@@ -136,8 +136,9 @@ def close_bars(  # noqa: C901, PLR0912 - one loop over rows is what numba compil
 ) -> Any:
     """Build bars of symbol `s` from rows [lo, hi) and the chunk's clock; returns how many closed.
 
-    `in_order` promises that venue times never go back from row to row. `open_bars` are the carried OPEN_BAR records, `out` BAR records with enough room (`room_for`). Returns -1
-    when a venue time lies more than an interval ahead of the row's own stamp.
+    `in_order` promises that venue times never go back from row to row. `open_bars` are the carried OPEN_BAR
+    records, `out` BAR records with enough room (`room_for`). Returns -1 when a venue time lies more than an
+    interval ahead of the row's own stamp.
     """
     cur = open_bars[s]
     k = 0

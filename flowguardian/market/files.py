@@ -83,7 +83,7 @@ def utc(time_ns: int) -> str:
 
 
 def kind_of(path: Path) -> str:
-    """ "bars", "trades" or "funding", by the columns of the file."""
+    """What a file holds, bars, trades or funding, by the columns of the file."""
     return _recognise(path, _open(path).column_names, None)[0]
 
 

@@ -56,7 +56,7 @@ ROW = np.dtype(
         ("id", "i8"),
     ]
 )
-assert ROW.itemsize == 64
+assert ROW.itemsize == 64  # noqa: S101 - the layout on disk
 
 BAR = np.dtype(
     [

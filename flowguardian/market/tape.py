@@ -31,7 +31,7 @@ HEADER = np.dtype(
         ("_pad", "V32"),
     ]
 )
-assert HEADER.itemsize == ROW.itemsize
+assert HEADER.itemsize == ROW.itemsize  # noqa: S101 - the layout on disk
 MAGIC = b"FGT1"
 SEGMENT_BYTES = 64 * 1024 * 1024
 

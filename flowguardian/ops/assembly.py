@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from flowguardian.brokers.paper import PaperBroker
 from flowguardian.execution.engine import Engine
 from flowguardian.execution.limits import Limits
-from flowguardian.execution.loop import MarketLoop, Recorder
+from flowguardian.execution.loop import MarketLoop
 from flowguardian.execution.portfolio_manager import PortfolioManager
+from flowguardian.execution.recorder import Recorder
 from flowguardian.execution.timers import Timers
 from flowguardian.feeds.recorded import Market, open_market
 from flowguardian.market.records import MINUTE_NS, SECOND_NS, UNITS

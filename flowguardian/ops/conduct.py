@@ -1,12 +1,12 @@
 """Conducts a run from plan to verdict: preflight, supervised engine, verify, judge, report.
 
-Rule: it starts programs and hands their results on; it decides nothing about a trade and nothing about a verdict.
+Rule: it starts programs and hands their results on; it decides nothing about a trade or a verdict.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,9 +26,6 @@ from flowguardian.ops.verify import verify
 
 SECOND_NS = 1_000_000_000
 ENGINE_MODULE = "flowguardian.ops.engine_process"
-BROKEN_MODULE = "flowguardian.simulation.broken_engine"
-"""Named, never imported: the broken twin is a program of its own."""
-DEFECT = "budget_leak"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,8 @@ class RunPlan:
     hours: float
     speed: float
     seed: int
-    broken: bool = False
+    defect: str = ""
+    """Name of a planted defect: the run is the broken twin."""
     run_dir: Path | None = None
 
 
@@ -58,7 +56,7 @@ class Conducted:
 def plan_kind(plan: RunPlan) -> str:
     """Only real time by the wall clock is an acceptance run; anything faster is a rehearsal."""
     wall_clock = plan.loaded.settings.paper.duration_mode == "wall_clock"
-    return "acceptance" if plan.speed == 1 and wall_clock and not plan.broken else "rehearsal"
+    return "acceptance" if plan.speed == 1 and wall_clock and not plan.defect else "rehearsal"
 
 
 def create_run(plan: RunPlan, now: datetime | None = None) -> Path:
@@ -84,7 +82,7 @@ def create_run(plan: RunPlan, now: datetime | None = None) -> Path:
         config=msgspec.Raw(msgspec.json.encode(plan.loaded.effective)),
         config_hash=plan.loaded.config_hash,
         trading_hash=plan.loaded.trading_hash,
-        defect=DEFECT if plan.broken else "",
+        defect=plan.defect,
     )
     write_manifest(run_dir, manifest)
     return run_dir
@@ -102,10 +100,14 @@ def conduct(
     run_dir: Path,
     *,
     language: str,
+    twins: Mapping[str, str],
     on_preflight: Callable[[PreflightChecked], None] | None = None,
     check_interval_seconds: float = 1.0,
 ) -> Conducted:
-    """Run or resume a run to its end, then judge it. Raises LockHeld when somebody else supervises it."""
+    """Run or resume a run to its end, then judge it. Raises LockHeld when somebody else supervises it.
+
+    `twins` gives the engine program of a planted defect.
+    """
     manifest = read_manifest(run_dir)
     settings = settings_from(bytes(manifest.config))
     registry = Registry()
@@ -132,7 +134,7 @@ def conduct(
         )
         return run_preflight(plan, on_preflight)
 
-    module = BROKEN_MODULE if manifest.defect else ENGINE_MODULE
+    module = twins[manifest.defect] if manifest.defect else ENGINE_MODULE
     argv = [sys.executable, "-m", module, str(run_dir)]
     with Progress(language=language) as progress:
         supervisor = Supervisor(

@@ -1,6 +1,6 @@
-"""The engine child of a run: feed, loop, journal, in one thread; started, watched and restarted by the supervisor.
+"""The engine child of a run: feed, loop, journal, in one thread; watched and restarted by the supervisor.
 
-Rule: start and resume are one path. It says on stdout, one JSON object per line, that it lives and why it ends.
+Rule: start and resume are one path. On stdout, one JSON object per line, it says how it lives and ends.
 """
 
 from __future__ import annotations

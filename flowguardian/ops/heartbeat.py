@@ -28,8 +28,9 @@ def announce(event: str, **fields: object) -> None:
 def told(row: ev.CheckpointTaken) -> str:
     """A checkpoint in one line, for people."""
     return (
-        f"equity {decimal(row.equity):,.2f} USDT, Entry SUCCESS {row.entries}, Budget Cap Applied {row.budget_caps}, "
-        f"Portfolio Budget BLOCK {row.budget_blocks}, open {row.open_positions}, {health(row)}"
+        f"equity {decimal(row.equity):,.2f} USDT, Entry SUCCESS {row.entries}, "
+        f"Budget Cap Applied {row.budget_caps}, Portfolio Budget BLOCK {row.budget_blocks}, "
+        f"open {row.open_positions}, {health(row)}"
     )
 
 

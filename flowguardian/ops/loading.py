@@ -186,7 +186,8 @@ class _Layers:
             where, key = self.where(first.path), ".".join(first.path)
             yield f"{where}: {key}: off, {names} is not set: {self._remedy(first.name)}"
         elif (self.data.get(OPTIONAL) or {}).get("urls"):
-            yield f"{self.where((OPTIONAL, 'urls'))}: {OPTIONAL}.urls: off, this version sends no messages yet"
+            where = self.where((OPTIONAL, "urls"))
+            yield f"{where}: {OPTIONAL}.urls: off, this version sends no messages yet"
 
 
 def _read_text(path: Path) -> str:

@@ -41,7 +41,7 @@ def _exact(value: object) -> Decimal:
 def _significant(number: Decimal) -> tuple[int, int]:
     """Digits without trailing zeros, and the power of ten of the last; `normalize` would round a long one."""
     _, digits, exponent = number.as_tuple()
-    assert isinstance(exponent, int)  # only NaN and infinity have a letter there
+    assert isinstance(exponent, int)  # noqa: S101 - only NaN and infinity have a letter there
     text = "".join(map(str, digits)).lstrip("0")
     kept = text.rstrip("0")
     return len(kept), exponent + len(text) - len(kept) if kept else 0
@@ -158,7 +158,7 @@ _SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 
 def duration_seconds(text: str) -> int:
-    """ "12h", "60m", "90s", "1h30m" in seconds; raises NotADuration (also for a bare number or zero)."""
+    """A text like 12h, 60m, 90s or 1h30m in seconds; raises NotADuration (also for a bare number or zero)."""
     plain = text.strip().lower()
     parts = _PART.findall(plain)
     if not parts or "".join(amount + unit for amount, unit in parts) != plain:

@@ -26,6 +26,7 @@ from numba import typeof, types
 from numba.core.errors import NumbaError
 
 from flowguardian.market.records import BAR, SIGNAL
+from flowguardian.ops.platform_files import replace
 from flowguardian.strategies import STRATEGIES
 from flowguardian.strategies.base import Scan, Strategy, StrategyError, python_scan, scan_bars
 
@@ -192,7 +193,7 @@ def _cache_candidates() -> list[Path]:
         return [Path(chosen) / "scans"]
     roots = [os.environ.get("LOCALAPPDATA"), os.environ.get("XDG_CACHE_HOME")]
     candidates = [Path(root) for root in roots if root]
-    home = Path(os.path.expanduser("~"))
+    home = Path("~").expanduser()
     if home.is_absolute():
         candidates.append(home / ("Library/Caches" if sys.platform == "darwin" else ".cache"))
     return [folder / "flowguardian" / "scans" for folder in candidates]
@@ -208,8 +209,5 @@ def _write_once(folder: Path, name: str, text: str) -> Path:
     ) as draft:
         draft.write(text)
     os.utime(draft.name, (FIXED_TIME_S, FIXED_TIME_S))
-    try:
-        Path(draft.name).rename(path)
-    except FileExistsError:  # Windows does not replace; the other process wrote the same text.
-        Path(draft.name).unlink()
+    replace(Path(draft.name), path)
     return path

@@ -23,7 +23,7 @@ from flowguardian.ops.loading import settings_from
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """The outcome: `row` is the first that differs (0 = none), `beyond` rows the tape leads to after the last."""
+    """The outcome: `row` is the first that differs (0 = none), `beyond` rows follow from the tape alone."""
 
     ok: bool
     rows: int
@@ -35,7 +35,7 @@ class Verified(msgspec.Struct, frozen=True):
 
 
 def verify(run_dir: Path) -> Verified:
-    """Re-decide a run and compare every row, then fold the journal and compare the state at each checkpoint."""
+    """Re-decide a run and compare every row, then fold the journal and compare each checkpoint's state."""
     rows = checkpoints = beyond = 0
     same_code = True
     try:

@@ -40,7 +40,7 @@ class Document(NamedTuple):
 class _Texts(yaml.SafeLoader):
     """Leaves every scalar as its text."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
 
 
 def scalar(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""kill -9 of the engine at random moments: every time it resumes by itself, and the run is the undisturbed one."""
+"""kill -9 of the engine at random moments: it resumes by itself, and the run is the undisturbed one."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""The golden run and its figures."""

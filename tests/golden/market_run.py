@@ -1,4 +1,4 @@
-"""The golden run: one hour of a seeded synthetic market through the whole engine, and the hash of its journal."""
+"""The golden run: hours of a seeded synthetic market through the whole engine, and its journal's hash."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def make_run(
 
 
 def measured(run_dir: Path) -> Golden:
-    """The golden figures of a finished run. What only says where and by which code it was made is left out."""
+    """The golden figures of a finished run, without what only says where and by which code it was made."""
     digest = hashlib.sha256()
     rows = entries = 0
     code = ""

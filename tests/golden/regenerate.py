@@ -1,4 +1,4 @@
-"""Writes golden.json anew: python -m tests.golden.regenerate; then say in CHANGELOG.md what changed and why."""
+"""Writes golden.json anew: python -m tests.golden.regenerate; then CHANGELOG.md says what changed."""
 
 from __future__ import annotations
 

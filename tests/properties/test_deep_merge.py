@@ -89,7 +89,7 @@ def test_an_empty_tree_changes_nothing(tree: dict[str, Any]) -> None:
 def test_an_empty_block_does_not_make_a_block_vanish(tree: dict[str, Any]) -> None:
     blocks = {key: None for key, value in tree.items() if isinstance(value, dict)}
     assert deep_merge(tree, blocks) == tree
-    assert deep_merge(tree, dict.fromkeys(blocks, {})) == tree
+    assert deep_merge(tree, {key: {} for key in blocks}) == tree
 
 
 @CASES

@@ -229,7 +229,17 @@ class Story:
             return
         self.counts["closed"] += 1
         self.rows.append(
-            ev.PositionClosed(fill.ts_ns, SYMBOL, "scalping", self.side, fill.ts_ns, *self.life, reason)
+            ev.PositionClosed(
+                ts_ns=fill.ts_ns,
+                symbol=SYMBOL,
+                strategy="scalping",
+                side=self.side,
+                opened_ns=fill.ts_ns,
+                realised=self.life[0],
+                fees=self.life[1],
+                funding=self.life[2],
+                reason=reason,
+            )
         )
         self.life = [0, 0, 0]
 

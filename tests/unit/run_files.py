@@ -90,7 +90,7 @@ def rewrite(path: Path, seq: int, change: Callable[[dict[str, Any]], None], *, r
         if number == seq:
             fields = msgspec.json.decode(body)
             change(fields)
-            body = msgspec.json.encode(fields).decode()
+            body = msgspec.json.encode(fields).decode()  # noqa: PLW2901
         previous = link(previous, number, ts_ns, kind, body.encode()) if rehash else digest
         changed.append((body, previous, number))
     db.executemany("UPDATE rows SET body = ?, hash = ? WHERE seq = ?", changed)

@@ -1,3 +1,5 @@
+"""Bars become prints and tops."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Market files, good and bad."""
+
 import gzip
 import os
 from pathlib import Path

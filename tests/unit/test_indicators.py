@@ -89,7 +89,7 @@ def test_values_and_their_alignment_are_those_of_talib(seed: int, fast: int, slo
     high, low, close = (np.ascontiguousarray(column) for column in bars.T)
     ours = computed(bars, fast, slow)
     line, signal, histogram = talib.MACD(close, fast, slow, 9)
-    upper, middle, lower = talib.BBANDS(close, slow, 2.0, 2.0, 0)
+    upper, middle, lower = talib.BBANDS(close, slow, 2.0, 2.0, 0)  # type: ignore[arg-type]
     expected = {
         "ema": talib.EMA(close, slow),
         "rsi": talib.RSI(close, fast),

@@ -1,3 +1,5 @@
+"""The filters of symbols."""
+
 import json
 import os
 from decimal import Decimal

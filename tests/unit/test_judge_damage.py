@@ -55,7 +55,7 @@ def test_a_changed_row_with_its_chain_recomputed_is_found_by_the_arithmetic(run_
     gate = found.criterion("fees")
     assert found.problems == ()
     assert found.verdict is Verdict.FAIL
-    assert gate is not None and [e.seq for e in gate.evidence][0] == 9
+    assert gate is not None and gate.evidence[0].seq == 9
 
 
 def test_a_changed_ops_row_breaks_its_chain(run_dir: Path) -> None:

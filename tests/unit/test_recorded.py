@@ -1,5 +1,8 @@
+"""Recorded and synthetic markets as tape rows."""
+
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -167,9 +170,11 @@ def test_bars_off_the_minute_keep_every_row():
 
 
 def write_bars(path, symbols=SYMBOLS, minutes=300, drop=()):
-    columns = {name: [] for name in ("ts_ns", "symbol", "open", "high", "low", "close", "volume")}
-    for symbol, bars in synthetic_bars(2, symbols, START, minutes).items():
-        bars = bars[[i for i in range(minutes) if i not in drop]]
+    columns: dict[str, list[Any]] = {
+        name: [] for name in ("ts_ns", "symbol", "open", "high", "low", "close", "volume")
+    }
+    for symbol, whole in synthetic_bars(2, symbols, START, minutes).items():
+        bars = whole[[i for i in range(minutes) if i not in drop]]
         columns["ts_ns"].append(bars["open_ns"])
         columns["symbol"].append(np.full(len(bars), symbol))
         for name in ("open", "high", "low", "close"):

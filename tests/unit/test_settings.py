@@ -31,57 +31,59 @@ def refused(folder: Path, text: str, *sets: str, env: dict[str, str] | None = No
     return str(caught.value).replace(str(folder / "c.yml"), "c.yml")
 
 
+V61_VALUES: dict[str, dict[str, object]] = {
+    "account": {"equity": 50_000},
+    "fees": {"taker": 0.0004, "maker": 0.0002},
+    "execution": {"slippage": 0.0005, "max_slippage": 0.001, "latency_min_ms": 20, "latency_max_ms": 120},
+    "paper": {"duration_hours": 12, "duration_mode": "wall_clock", "clean_start": True},
+    "position_sizing": {
+        "min_position_notional": 100,
+        "max_position_notional": 15_000,
+        "multi_position_scaling": True,
+        "exposure_reduction_factor": 0.95,
+        "allow_partial_entry": True,
+        "context_scaling": {
+            "enabled": True,
+            "atr_low_pct": 0.004,
+            "atr_high_pct": 0.02,
+            "low_vol_mult": 1.2,
+            "high_vol_mult": 0.7,
+        },
+    },
+    "risk": {
+        "max_drawdown_pct": 25,
+        "max_positions": 3,
+        "per_trade": 0.003,
+        "max_exposure_per_symbol": 0.35,
+        "max_exposure_pct": 0.95,
+        "max_daily_loss_pct": 5,
+        "max_consecutive_losses": 6,
+        "loss_pause_minutes": 30,
+    },
+    "portfolio": {
+        "symbol_cooldown_seconds": 90,
+        "max_total_exposure": 0.95,
+        "max_strategy_positions": 5,
+        "budget": {"default_allocation": 0.25, "strategy_allocation": {"scalping": 0.25}},
+    },
+    "universe": {
+        "symbols": ["BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "XRPUSDT", "LTCUSDT", "ADAUSDT"],
+        "timeframe": "1m",
+    },
+    "acceptance": {
+        "min_run_hours": 12,
+        "min_entries": 100,
+        "min_budget_caps": 1,
+        "max_budget_block_pct": 30,
+    },
+}
+
+
 def test_the_v6_1_file_holds_its_values() -> None:
     effective = load(V61, env={}).effective
     scalping = effective["strategies"]["scalping"]
     params = scalping.pop("params")
-    wanted: dict[str, dict[str, object]] = {
-        "account": {"equity": 50_000},
-        "fees": {"taker": 0.0004, "maker": 0.0002},
-        "execution": {"slippage": 0.0005, "max_slippage": 0.001, "latency_min_ms": 20, "latency_max_ms": 120},
-        "paper": {"duration_hours": 12, "duration_mode": "wall_clock", "clean_start": True},
-        "position_sizing": {
-            "min_position_notional": 100,
-            "max_position_notional": 15_000,
-            "multi_position_scaling": True,
-            "exposure_reduction_factor": 0.95,
-            "allow_partial_entry": True,
-            "context_scaling": {
-                "enabled": True,
-                "atr_low_pct": 0.004,
-                "atr_high_pct": 0.02,
-                "low_vol_mult": 1.2,
-                "high_vol_mult": 0.7,
-            },
-        },
-        "risk": {
-            "max_drawdown_pct": 25,
-            "max_positions": 3,
-            "per_trade": 0.003,
-            "max_exposure_per_symbol": 0.35,
-            "max_exposure_pct": 0.95,
-            "max_daily_loss_pct": 5,
-            "max_consecutive_losses": 6,
-            "loss_pause_minutes": 30,
-        },
-        "portfolio": {
-            "symbol_cooldown_seconds": 90,
-            "max_total_exposure": 0.95,
-            "max_strategy_positions": 5,
-            "budget": {"default_allocation": 0.25, "strategy_allocation": {"scalping": 0.25}},
-        },
-        "universe": {
-            "symbols": ["BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "XRPUSDT", "LTCUSDT", "ADAUSDT"],
-            "timeframe": "1m",
-        },
-        "acceptance": {
-            "min_run_hours": 12,
-            "min_entries": 100,
-            "min_budget_caps": 1,
-            "max_budget_block_pct": 30,
-        },
-    }
-    for name, values in wanted.items():
+    for name, values in V61_VALUES.items():
         assert values.items() <= effective[name].items(), name
     assert (effective["enable_vol_spike_filter"], effective["vol_spike_mult"]) == (False, 4)
     assert {
@@ -183,7 +185,7 @@ def test_notifications_without_a_name_are_off_with_one_warning(tmp_path: Path) -
 
 
 def test_secrets_are_never_shown(tmp_path: Path) -> None:
-    token = "tgram://s3cr3t"
+    token = "tgram://s3cr3t"  # noqa: S105
     text = "notify:\n  urls: ['${BOT}']\n"
     found = loaded(tmp_path, text, env={"BOT": token})
     assert found.settings.notify.urls == (token,)
@@ -304,6 +306,6 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 def test_importing_the_settings_does_not_import_numba() -> None:
     code = "import sys, flowguardian.ops.loading; print('numba' in sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, encoding="utf-8"
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False
     )
     assert done.stdout.strip() == "False", done.stderr

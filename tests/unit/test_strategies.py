@@ -326,9 +326,9 @@ def test_ema_cross_computes_what_the_published_benchmark_computes(scans: dict[st
         if seen + 1 > 21 and ((before <= 0 and spread > 0) or (before >= 0 and spread < 0)):
             expected.append((int(bar["open_ns"]), 1 if spread > 0 else -1))
     assert list(zip(signals["bar_ns"].tolist(), signals["side"].tolist(), strict=True)) == expected
-    close = bars["close"][np.searchsorted(bars["open_ns"], signals["bar_ns"])] * UNIT
-    np.testing.assert_allclose(signals["stop"], close * 0.003)
-    np.testing.assert_allclose(signals["target1"], close * 0.004)
+    closes = bars["close"][np.searchsorted(bars["open_ns"], signals["bar_ns"])] * UNIT
+    np.testing.assert_allclose(signals["stop"], closes * 0.003)
+    np.testing.assert_allclose(signals["target1"], closes * 0.004)
     assert strategy.max_hold_minutes(strategy.params_from({})) == 10.0
 
 

@@ -202,6 +202,7 @@ def test_the_second_start_finds_the_scan_compiled(tmp_path: Path) -> None:
             cwd=tmp_path,
             capture_output=True,
             text=True,
+            encoding="utf-8",
             check=True,
         ).stdout.split()
         for _ in range(2)

@@ -1,3 +1,5 @@
+"""The synthetic market."""
+
 import hashlib
 
 import numpy as np
