@@ -34,6 +34,11 @@ KNOWN: dict[str, tuple[str, str, int]] = {
     "UnknownInstrument": ("a symbol is not known", "correct the universe", EXIT_USAGE),
     "UnknownStrategy": ("a strategy is not known", "correct its name or path", EXIT_USAGE),
     "StrategyError": ("a strategy cannot be used", "correct its file or its parameters", EXIT_USAGE),
+    "LockHeld": (
+        "this run is in the hands of another process",
+        "wait for it, or end it with Ctrl-C where it was started", EXIT_USAGE,
+    ),
+    "LockError": ("the lock of the run cannot be used", "check the folder and its permissions", EXIT_USAGE),
     "CommandError": ("the command did not reach the run", "check the run directory", EXIT_USAGE),
     "NotADuration": ("a duration cannot be read", "write it like 12h, 60m, 90s or 1h30m", EXIT_USAGE),
     "UsageError": ("the command was not understood", "add --help to see what it takes", EXIT_USAGE),

@@ -169,7 +169,7 @@ def _conduct(
     check_interval_seconds: float = 1.0,
 ) -> None:
     from flowguardian.cli.language import choose
-    from flowguardian.ops.conduct import conduct, create_run
+    from flowguardian.ops.conduct import conduct, create_run, is_complete
     from flowguardian.ops.manifest import MANIFEST, read_manifest
 
     language = choose(lang, loaded.settings.run.language)
@@ -185,6 +185,8 @@ def _conduct(
     else:
         place = run_dir
     print(f"run: {place}", file=sys.stderr, flush=True)
+    if is_complete(place):
+        print("this run is complete: nothing is traded any more, it is judged again", file=sys.stderr)
     conducted = conduct(
         place,
         language=language,

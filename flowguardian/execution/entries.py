@@ -32,21 +32,21 @@ class EntryPipeline:
         self._instruments = instruments
         self._sizer = PositionSizer(limits, portfolio)
         self.guards = build(limits)
-        enabled = limits.guards.enabled
-        self._reviews = [(guard.review, guard.code, guard.code in enabled) for guard in self.guards]
+        self._enabled = limits.guards.enabled
+        self._reviews = [guard.review for guard in self.guards]
 
     def attempt(self, signal: ev.Signal) -> Iterator[ev.Row]:
         """Review, size, order: the rows of one attempt, the outcome last."""
         shadow: tuple[ev.Reason, ...] = ()
         view = self._view
-        for review, code, enabled in self._reviews:
+        for review in self._reviews:
             refused = review(signal, view)
             if refused is None:
                 continue
-            if enabled:
+            if refused.code in self._enabled:
                 yield refusal(signal, refused, shadow)
                 return
-            shadow = (*shadow, code)
+            shadow = (*shadow, refused.code)
         sized = self._sizer.size(signal, self._instruments[signal.symbol], view.equity)
         if isinstance(sized, Sized):
             yield from sized.rows

@@ -274,12 +274,13 @@ class MarketLoop:
 
     def _process(self, fact: ev.Row) -> None:
         rows = self.engine.process(fact)
+        decisions = rows[1:]
         durable = False
-        for row in rows:
+        for row in decisions:
             if type(row) is ev.OrderRequested:
                 durable = True
         self._recorder.commit(rows, durable=durable)
-        for row in rows:
+        for row in decisions:
             if (act := self._on_row.get(type(row))) is not None:
                 act(row)
         if type(fact) in _MOVES:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowguardian.market.bars import NEVER, close_bars, history_bars, new_open_bars, room_for
-from flowguardian.market.columns import EMPTY, Columns, carry, new_tails, next_row, observe
+from flowguardian.market.columns import EMPTY, Columns, Ints, carry, new_tails, next_row, observe
 from flowguardian.market.exits import scan_exit
 from flowguardian.market.records import BAR, SIGNAL
 
@@ -49,6 +49,9 @@ class Scanner:
         self._seen = np.zeros(symbols + 8, np.int64)
         self._wanted = np.zeros(symbols + 1, np.int64)
         self._hit = np.zeros(5, np.int64)
+        # The chunk's columns as the arguments of kernels.
+        self._prices: tuple[Ints, Ints, Ints] = (EMPTY, EMPTY, EMPTY)
+        self._quotes: tuple[Ints, ...] = ()
 
     @property
     def late_trades(self) -> int:
@@ -73,7 +76,9 @@ class Scanner:
 
     def load(self, columns: Columns) -> Iterator[tuple[int, int, list[tuple[Any, ...]]]]:
         """Take a chunk; yields (symbol, strategy index, SIGNAL records as tuples) of every bar it closes."""
-        self.columns = columns
+        self.columns = c = columns
+        self._prices = (c.trade_ts, c.price, c.trade_at)
+        self._quotes = (c.top_ts, c.bid, c.bid_qty, c.ask, c.ask_qty, c.top_at)
         for symbol in range(self.symbols):
             count = self._close_bars(symbol, columns)
             if not count:
@@ -125,25 +130,9 @@ class Scanner:
         for other in others:
             wanted[count] = other
             count += 1
-        c = self.columns
-        if c is None:
+        if self.columns is None:
             return [*self.tails[symbol].tolist(), *(int(self.tails[other, 0]) for other in others)]
-        observe(
-            at_ns,
-            wanted,
-            count,
-            c.trade_ts,
-            c.price,
-            c.trade_at,
-            c.top_ts,
-            c.bid,
-            c.bid_qty,
-            c.ask,
-            c.ask_qty,
-            c.top_at,
-            self.tails,
-            self._seen,
-        )
+        observe(at_ns, wanted, count, *self._prices, *self._quotes, self.tails, self._seen)
         return self._seen[: 6 + count].tolist()  # type: ignore[no-any-return]
 
     def next_row(self, due_ns: int, symbol: int) -> int:
@@ -154,9 +143,9 @@ class Scanner:
         return int(next_row(due_ns, symbol, c.trade_ts, c.trade_at, c.top_ts, c.top_at))
 
     def scan_exit(
-        self, symbol: int, watch: npt.NDArray[np.void], from_ns: int, before_ns: int = NEVER
+        self, symbol: int, watches: npt.NDArray[np.void], w: int, from_ns: int, before_ns: int = NEVER
     ) -> list[int]:
-        """The first hit (stamp, code, price, level, path) of a watch in this chunk; code 0 = none."""
+        """The first hit (stamp, code, price, level, path) of `watches[w]` in this chunk; code 0 = none."""
         c = self.columns
         if c is None:
             return [0, 0, 0, 0, 0]
@@ -170,8 +159,8 @@ class Scanner:
             before_ns,
             c.clock,
             self.tails[symbol, 0],
-            watch,
-            0,
+            watches,
+            w,
             self._hit,
         )
         return self._hit.tolist()
@@ -182,18 +171,6 @@ class Scanner:
 
     def finish(self) -> None:
         """The chunk is done: keep what the next one needs."""
-        c = self.columns
-        if c is not None:
-            carry(
-                c.trade_ts,
-                c.price,
-                c.trade_at,
-                c.top_ts,
-                c.bid,
-                c.bid_qty,
-                c.ask,
-                c.ask_qty,
-                c.top_at,
-                self.tails,
-            )
+        if self.columns is not None:
+            carry(*self._prices, *self._quotes, self.tails)
             self.columns = None

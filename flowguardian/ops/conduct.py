@@ -16,16 +16,22 @@ import msgspec
 from flowguardian.acceptance.judge import Judgement, Replay, judge
 from flowguardian.acceptance.report import Reporter
 from flowguardian.journal.ops_events import PreflightChecked
+from flowguardian.ops.assembly import open_feed
 from flowguardian.ops.loading import Loaded, settings_from
 from flowguardian.ops.manifest import Manifest, read_manifest, write_manifest
+from flowguardian.ops.ops_journal import FILE_NAME as OPS_FILE
+from flowguardian.ops.ops_journal import read_ops
 from flowguardian.ops.preflight import PreflightPlan, run_preflight
-from flowguardian.ops.progress import Progress
+from flowguardian.ops.progress import Progress, RunView
+from flowguardian.ops.recovery import read_past
 from flowguardian.ops.registry import Registry
 from flowguardian.ops.supervisor import RunResult, Supervisor, SupervisorOptions
 from flowguardian.ops.verify import verify
 
 SECOND_NS = 1_000_000_000
 ENGINE_MODULE = "flowguardian.ops.engine_process"
+RESUMABLE = ("interrupted", "stopped", "preflight", "config_error")
+"""Ends after which the run can go on as soon as somebody wants it to: no verdict yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,12 @@ def plan_kind(plan: RunPlan) -> str:
 
 
 def create_run(plan: RunPlan, now: datetime | None = None) -> Path:
-    """Write the manifest of a new run and return its directory; raises ManifestError when there is one."""
+    """Write the manifest of a new run and return its directory; raises ManifestError when there is one.
+
+    A market that cannot be opened as asked is refused before anything is written: MarketSpecError,
+    DatasetError, UnknownInstrument.
+    """
+    _open_once(plan)
     kind = plan_kind(plan)
     moment = now or datetime.now(UTC)
     run_id = (
@@ -88,6 +99,11 @@ def create_run(plan: RunPlan, now: datetime | None = None) -> Path:
     return run_dir
 
 
+def _open_once(plan: RunPlan) -> None:
+    """The engine would find the same, but only after a run directory was made."""
+    open_feed(plan.loaded.settings, plan.market, start_ns=plan.start_ns, hours=plan.hours, seed=plan.seed)
+
+
 def _absolute(market: str) -> str:
     """A run can be resumed from any folder."""
     kind, colon, rest = market.partition(":")
@@ -108,17 +124,39 @@ def conduct(
 
     `twins` gives the engine program of a planted defect.
     """
+    with Progress(language=language) as progress:
+        result = supervise(
+            run_dir,
+            twins=twins,
+            on_progress=progress.show,
+            on_preflight=on_preflight,
+            check_interval_seconds=check_interval_seconds,
+        )
+    if result.reason in RESUMABLE:
+        return Conducted(run_dir, result, None, ())
+    judgement, reports = conclude(run_dir, language)
+    return Conducted(run_dir, result, judgement, reports)
+
+
+def supervise(
+    run_dir: Path,
+    *,
+    twins: Mapping[str, str],
+    on_progress: Callable[[RunView], None] | None = None,
+    on_preflight: Callable[[PreflightChecked], None] | None = None,
+    check_interval_seconds: float = 1.0,
+) -> RunResult:
+    """Preflight and the supervised engine, until the run ends or is stopped. Raises LockHeld."""
     manifest = read_manifest(run_dir)
     settings = settings_from(bytes(manifest.config))
     registry = Registry()
-    planned_seconds = manifest.planned_ns / 1e9
     options = SupervisorOptions(
         hang_timeout_seconds=float(settings.run.hang_timeout_seconds),
         first_restart_delay_seconds=float(settings.run.restart_delay_seconds),
         max_restarts=settings.run.max_restarts,
         check_interval_seconds=check_interval_seconds,
         keep_awake=settings.run.keep_awake,
-        planned_seconds=planned_seconds,
+        planned_seconds=manifest.planned_ns / 1e9,
     )
 
     def preflight(first_start: bool) -> Sequence[PreflightChecked]:
@@ -136,19 +174,23 @@ def conduct(
 
     module = twins[manifest.defect] if manifest.defect else ENGINE_MODULE
     argv = [sys.executable, "-m", module, str(run_dir)]
-    with Progress(language=language) as progress:
-        supervisor = Supervisor(
-            run_dir, argv, options, on_progress=progress.show, preflight=preflight, registry=registry
-        )
-        result = supervisor.run()
-    if result.reason in ("interrupted", "stopped", "preflight", "config_error"):
-        return Conducted(run_dir, result, None, ())
-    judgement, reports = conclude(run_dir, language)
-    return Conducted(run_dir, result, judgement, reports)
+    return Supervisor(
+        run_dir, argv, options, on_progress=on_progress, preflight=preflight, registry=registry
+    ).run()
+
+
+def is_complete(run_dir: Path) -> bool:
+    """Whether the run has come to its planned end: starting it again only judges it again."""
+    return read_past(read_ops(run_dir / OPS_FILE)).finished == "completed"
 
 
 def conclude(run_dir: Path, language: str) -> tuple[Judgement, tuple[Path, ...]]:
     """Verify a run, judge it and write its reports."""
-    verified = verify(run_dir)
-    judgement = judge(run_dir, Replay(ok=verified.ok, rows=verified.rows, message=verified.message))
+    judgement = judged(run_dir)
     return judgement, tuple(Reporter(run_dir).write(judgement, language))
+
+
+def judged(run_dir: Path) -> Judgement:
+    """Verify a run and judge it; nothing is written."""
+    verified = verify(run_dir)
+    return judge(run_dir, Replay(ok=verified.ok, rows=verified.rows, message=verified.message))

@@ -17,24 +17,42 @@ from flowguardian import __version__
 from flowguardian.execution import events as ev
 from flowguardian.execution.loop import MarketLoop
 from flowguardian.execution.portfolio_manager import PortfolioManager
-from flowguardian.execution.replay import ComparingRecorder, exogenous, replay
-from flowguardian.feeds.recorded import Market, stamp
+from flowguardian.execution.replay import ComparingRecorder, ReplayDiverged, exogenous, replay
+from flowguardian.feeds.recorded import Market, MarketSpecError, stamp
+from flowguardian.journal.chain import ChainError
 from flowguardian.journal.journal import JOURNAL, TAPE, Recorder, read_rows
-from flowguardian.market.tape import read_tape, segment_paths
+from flowguardian.market.files import DatasetError
+from flowguardian.market.instruments import UnknownInstrument
+from flowguardian.market.tape import TapeError, read_tape, segment_paths
 from flowguardian.ops.assembly import MakePortfolio, assemble, code_hash, open_feed
 from flowguardian.ops.commands import CommandInbox
+from flowguardian.ops.config_errors import ConfigError
+from flowguardian.ops.engine_child import EXIT_CONFIG
 from flowguardian.ops.heartbeat import Heartbeat, announce, told
 from flowguardian.ops.loading import settings_from
 from flowguardian.ops.log import configure_logging
 from flowguardian.ops.manifest import Manifest, read_manifest
 from flowguardian.ops.platform_lock import FileLock
 from flowguardian.ops.platform_process import die_with_parent
+from flowguardian.strategies.base import StrategyError
 
 SLICE_NS = 60_000_000_000
 """Market time per turn when running as fast as it will go."""
 PACED_SLICE_NS = 250_000_000
 """Market time per turn at 1×, grown with the speed."""
 HOUR_NS = 3_600_000_000_000
+UNUSABLE = (
+    ConfigError,
+    MarketSpecError,
+    DatasetError,
+    UnknownInstrument,
+    StrategyError,
+    ChainError,
+    ev.UnknownRow,
+    TapeError,
+    ReplayDiverged,
+)
+"""What a start cannot go on with: a market or a record of this run that is gone, changed or damaged."""
 
 
 class AnnouncingRecorder(Recorder):
@@ -180,7 +198,12 @@ def main(run_dir: Path, portfolio: MakePortfolio = PortfolioManager) -> int:
     configure_logging("engine", run_dir / "logs", run_id=manifest.run_id)
     log = structlog.get_logger("engine")
     with FileLock(run_dir / "engine.lock"):
-        process = EngineProcess(run_dir, portfolio)
+        try:
+            process = EngineProcess(run_dir, portfolio)
+        except UNUSABLE as error:
+            # Starting again would find the same: said in one line, and a person has to put it right.
+            sys.stderr.write(f"{type(error).__name__}: {error}\n")
+            return EXIT_CONFIG
         process.prepare()
         log.info("engine is live", segment=process.loop.now_ns)
         reason = process.run()
