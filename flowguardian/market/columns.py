@@ -184,6 +184,7 @@ def observe(
     at: Any,
     wanted: Any,
     count: Any,
+    out: Any,
     trade_ts: Any,
     price: Any,
     trade_at: Any,
@@ -194,7 +195,6 @@ def observe(
     ask_qty: Any,
     top_at: Any,
     tails: Any,
-    out: Any,
 ) -> Any:
     """What was known at stamp `at`: out[0:7] of symbol wanted[0], then the last price of wanted[1:count]."""
     s = wanted[0]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowguardian.market.bars import NEVER, close_bars, history_bars, new_open_bars, room_for
-from flowguardian.market.columns import EMPTY, Columns, Ints, carry, new_tails, next_row, observe
+from flowguardian.market.columns import EMPTY, Columns, carry, new_tails, next_row, observe
 from flowguardian.market.exits import scan_exit
 from flowguardian.market.records import BAR, SIGNAL
 
@@ -39,7 +39,7 @@ class Scanner:
     ) -> None:
         self.symbols = symbols
         self.strategies = strategies
-        self.columns: Columns | None = None
+        self._columns: Columns | None = None
         self.tails = new_tails(symbols)
         self._open_bars = new_open_bars(symbols)
         self._interval_ns = interval_ns
@@ -50,8 +50,19 @@ class Scanner:
         self._wanted = np.zeros(symbols + 1, np.int64)
         self._hit = np.zeros(5, np.int64)
         # The chunk's columns as the arguments of kernels.
-        self._prices: tuple[Ints, Ints, Ints] = (EMPTY, EMPTY, EMPTY)
-        self._quotes: tuple[Ints, ...] = ()
+        self._carried: tuple[Any, ...] = ()
+
+    @property
+    def columns(self) -> Columns | None:
+        """The chunk at hand."""
+        return self._columns
+
+    @columns.setter
+    def columns(self, columns: Columns | None) -> None:
+        self._columns = c = columns
+        if c is not None:
+            tops = (c.top_ts, c.bid, c.bid_qty, c.ask, c.ask_qty, c.top_at)
+            self._carried = (c.trade_ts, c.price, c.trade_at, *tops, self.tails)
 
     @property
     def late_trades(self) -> int:
@@ -76,9 +87,7 @@ class Scanner:
 
     def load(self, columns: Columns) -> Iterator[tuple[int, int, list[tuple[Any, ...]]]]:
         """Take a chunk; yields (symbol, strategy index, SIGNAL records as tuples) of every bar it closes."""
-        self.columns = c = columns
-        self._prices = (c.trade_ts, c.price, c.trade_at)
-        self._quotes = (c.top_ts, c.bid, c.bid_qty, c.ask, c.ask_qty, c.top_at)
+        self.columns = columns
         for symbol in range(self.symbols):
             count = self._close_bars(symbol, columns)
             if not count:
@@ -130,14 +139,14 @@ class Scanner:
         for other in others:
             wanted[count] = other
             count += 1
-        if self.columns is None:
+        if self._columns is None:
             return [*self.tails[symbol].tolist(), *(int(self.tails[other, 0]) for other in others)]
-        observe(at_ns, wanted, count, *self._prices, *self._quotes, self.tails, self._seen)
+        observe(at_ns, wanted, count, self._seen, *self._carried)
         return self._seen[: 6 + count].tolist()  # type: ignore[no-any-return]
 
     def next_row(self, due_ns: int, symbol: int) -> int:
         """Stamp of the symbol's first trade or top at or after `due_ns` in this chunk, or -1."""
-        c = self.columns
+        c = self._columns
         if c is None:
             return -1
         return int(next_row(due_ns, symbol, c.trade_ts, c.trade_at, c.top_ts, c.top_at))
@@ -146,7 +155,7 @@ class Scanner:
         self, symbol: int, watches: npt.NDArray[np.void], w: int, from_ns: int, before_ns: int = NEVER
     ) -> list[int]:
         """The first hit (stamp, code, price, level, path) of `watches[w]` in this chunk; code 0 = none."""
-        c = self.columns
+        c = self._columns
         if c is None:
             return [0, 0, 0, 0, 0]
         scan_exit(
@@ -167,10 +176,10 @@ class Scanner:
 
     def clock(self) -> npt.NDArray[np.int64]:
         """The chunk's clock rows."""
-        return self.columns.clock if self.columns is not None else EMPTY
+        return self._columns.clock if self._columns is not None else EMPTY
 
     def finish(self) -> None:
         """The chunk is done: keep what the next one needs."""
-        if self.columns is not None:
-            carry(*self._prices, *self._quotes, self.tails)
+        if self._columns is not None:
+            carry(*self._carried)
             self.columns = None
