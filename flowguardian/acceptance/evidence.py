@@ -92,7 +92,7 @@ class Evidence:
     @property
     def live_ns(self) -> int | None:
         """When the run went live."""
-        return next((row.ts_ns for _, row in self.of(ev.WentLive)), None)
+        return next((row.ts_ns + 1 for _, row in self.of(ev.WentLive)), None)
 
 
 def read_evidence(run_dir: Path) -> Evidence:

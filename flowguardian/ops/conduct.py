@@ -18,6 +18,7 @@ from flowguardian.acceptance.report import Reporter
 from flowguardian.journal.ops_events import PreflightChecked
 from flowguardian.ops.assembly import open_feed
 from flowguardian.ops.loading import Loaded, settings_from
+from flowguardian.ops.log import configure_logging
 from flowguardian.ops.manifest import Manifest, read_manifest, write_manifest
 from flowguardian.ops.ops_journal import FILE_NAME as OPS_FILE
 from flowguardian.ops.ops_journal import read_ops
@@ -25,10 +26,12 @@ from flowguardian.ops.preflight import PreflightPlan, run_preflight
 from flowguardian.ops.progress import Progress, RunView
 from flowguardian.ops.recovery import read_past
 from flowguardian.ops.registry import Registry
-from flowguardian.ops.supervisor import RunResult, Supervisor, SupervisorOptions
+from flowguardian.ops.supervisor import LOG_DIRECTORY, RunResult, Supervisor, SupervisorOptions
 from flowguardian.ops.verify import verify
 
 SECOND_NS = 1_000_000_000
+MARGIN_SECONDS = 10
+"""An acceptance run goes on this much longer: starting processes must not cost it its last second."""
 ENGINE_MODULE = "flowguardian.ops.engine_process"
 RESUMABLE = ("interrupted", "stopped", "preflight", "config_error")
 """Ends after which the run can go on as soon as somebody wants it to: no verdict yet."""
@@ -87,7 +90,7 @@ def create_run(plan: RunPlan, now: datetime | None = None) -> Path:
         kind=kind,
         market=spec,
         start_ns=plan.start_ns,
-        planned_ns=round(plan.hours * 3600) * SECOND_NS,
+        planned_ns=(round(plan.hours * 3600) + (MARGIN_SECONDS if kind == "acceptance" else 0)) * SECOND_NS,
         speed=plan.speed,
         seed=plan.seed,
         config=msgspec.Raw(msgspec.json.encode(plan.loaded.effective)),
@@ -124,6 +127,8 @@ def conduct(
 
     `twins` gives the engine program of a planted defect.
     """
+    # A record of this process is an incident of the run like one of the engine's.
+    configure_logging("supervisor", run_dir / LOG_DIRECTORY, run_id=run_dir.name, console_level="WARNING")
     with Progress(language=language) as progress:
         result = supervise(
             run_dir,
@@ -166,7 +171,7 @@ def supervise(
             registry=registry,
             account=str(run_dir.absolute()),
             locks=(run_dir / "engine.lock",),
-            log_dir=run_dir / "logs" if settings.paper.clean_start else None,
+            log_dir=run_dir / LOG_DIRECTORY if settings.paper.clean_start else None,
             first_start=first_start,
             free_bytes_needed=settings.run.min_free_disk_mb * 1_000_000,
         )
