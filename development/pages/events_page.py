@@ -1,7 +1,7 @@
 """`docs/reference/events.md`: every kind of row a journal holds, from the classes that write it.
 
-Rule: names, types and docstrings come from `flowguardian/execution/events.py`; only units are said here, and a
-number without a unit is an error.
+Rule: names, types and docstrings come from `flowguardian/execution/events.py`; only units are said here,
+and a number without a unit is an error.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ GROUPS: tuple[tuple[str, str, tuple[type[ev.Row], ...]], ...] = (
     ),
     (
         "Decisions",
-        "What the engine concluded from the fact before them, in the same transaction. A replay must reproduce them.",
+        "What the engine concluded from the fact before them, in one transaction. A replay must reproduce them.",
         ev.DECISIONS,
     ),
 )
@@ -80,14 +80,15 @@ HEAD = """# Rows of the journal
 
 Generated from `flowguardian/execution/events.py` by `python -m development.pages`; do not edit.
 
-`journal.db` is SQLite with one table, `rows (seq, ts_ns, kind, body, hash)`. `kind` names a section of this page,
-`body` is its fields as JSON in the order given here, `hash` is the sha256 of the hash before it, `seq`, `ts_ns`, `kind`
-and `body`. A fact and the decisions that follow from it are one transaction with one stamp. Every row has `ts_ns`, the
-run-clock stamp of its fact; it is left out below.
+`journal.db` is SQLite with one table, `rows (seq, ts_ns, kind, body, hash)`. `kind` names a section of this
+page, `body` is its fields as JSON in the order given here, `hash` is the sha256 of the hash before it,
+`seq`, `ts_ns`, `kind` and `body`. A fact and the decisions that follow from it are one transaction with one
+stamp. Every row has `ts_ns`, the run-clock stamp of its fact; it is left out below.
 
-Prices, quantities and money are whole numbers in units of 1e-8: 4,173.93 USDT is written 417393000000. Times are
-nanoseconds since 1970, UTC. How to ask questions: [read the journal with SQLite](../guides/read-the-journal-with-sqlite.md).
-The codes of refusals have [their own page](reason-codes.md).
+Prices, quantities and money are whole numbers in units of 1e-8: 4,173.93 USDT is written 417393000000.
+Times are nanoseconds since 1970, UTC. How to ask questions: [read the journal with
+SQLite](../guides/read-the-journal-with-sqlite.md). The codes of refusals have [their own
+page](reason-codes.md).
 """
 
 
@@ -112,7 +113,9 @@ def _overview() -> str:
     rows = ["| kind | fact or decision | what |", "|---|---|---|"]
     for title, _, kinds in GROUPS:
         group = title.lower().replace("facts", "fact").replace("decisions", "decision")
-        rows += [f"| [{kind.__name__}](#{kind.__name__.lower()}) | {group} | {_first(kind)} |" for kind in kinds]
+        rows += [
+            f"| [{kind.__name__}](#{kind.__name__.lower()}) | {group} | {_first(kind)} |" for kind in kinds
+        ]
     return "\n".join(rows) + "\n"
 
 
@@ -125,7 +128,9 @@ def _section(kind: type[msgspec.Struct]) -> str:
     fields = list(_fields(kind))
     if not fields:
         return f"### {kind.__name__}\n\n{about}\n"
-    return "\n".join([f"### {kind.__name__}", "", about, "", "| field | type | unit |", "|---|---|---|", *fields, ""])
+    return "\n".join(
+        [f"### {kind.__name__}", "", about, "", "| field | type | unit |", "|---|---|---|", *fields, ""]
+    )
 
 
 def _fields(kind: type[msgspec.Struct]) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """The output that pages quote: run for real, cut to what says something, and put back into the page.
 
-Rule: a block under `<!-- real output -->` or a query with its answer is never written by hand. One rehearsal is
-made per language; what differs from machine to machine (process ids, disk, clocks, seconds) is left out.
+Rule: a block under `<!-- real output -->` or a query with its answer is never written by hand. One
+rehearsal is made per language; what differs from machine to machine (process ids, disk, clocks, seconds) is
+left out.
 """
 
 from __future__ import annotations
@@ -32,10 +33,13 @@ PAGES = (
 )
 
 BLOCK = re.compile(
-    r"(?P<head><!-- real output(?: until: (?P<until>.+?))? -->\n```console\n)\$ (?P<command>[^\n]+)\n.*?(?P<tail>```)",
+    r"(?P<head><!-- real output(?: until: (?P<until>.+?))? -->\n```console\n)"
+    r"\$ (?P<command>[^\n]+)\n.*?(?P<tail>```)",
     re.DOTALL,
 )
 QUERY = re.compile(r"```sql\n(?P<query>.+?)```\n\n```text\n.*?```", re.DOTALL)
+
+SOURCE = re.compile(r"<!-- source: (?P<path>\S+) -->\n```python\n.*?```", re.DOTALL)
 
 DIFFERS = re.compile(r"^( *(ok|warn|fixed)  |Engine: |\[[A-Z]+\d+\] |! |엔진: |  (Engine|엔진) )")
 """Lines that say something about this machine and moment, or that another place explains."""
@@ -51,28 +55,31 @@ class Rehearsals:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._printed: dict[str, str] = {}
+        """What `accept` printed, by language."""
 
     def run_dir(self, language: str = "en") -> Path:
         """The rehearsal in a language, made when it is first asked for."""
         run_dir = self._folder / language / "runs" / RUN_ID
-        if not (run_dir / "report.json").is_file():
-            self._call(["accept", "--run-dir", str(run_dir), "--lang", language], run_dir.parent)
+        if language not in self._printed:
+            arguments = ["accept", "--run-dir", str(run_dir), "--lang", language]
+            self._printed[language] = self._call(arguments, run_dir.parent)
         return run_dir
 
     def output(self, command: str) -> str:
         """What a command prints, as a page quotes it; raises CommandFailed."""
-        words = shlex.split(command.removesuffix(" || true"))
+        words = shlex.split(command)
         arguments = words[2:] if words[:2] == ["python", "dev.py"] else words[1:]
         language = arguments[arguments.index("--lang") + 1] if "--lang" in arguments else "en"
         if "--lang" not in arguments and arguments[0] != "backtest":
             arguments += ["--lang", "en"]
-        if arguments[0] == "accept":
-            leaking = "--break" in arguments
-            runs = self._folder / ("leaking" if leaking else f"shown-{language}") / "runs"
-            arguments += ["--run-dir", str(runs / (LEAKING_ID if leaking else RUN_ID))]
-            return self._shown(self._call(arguments, runs, expected=1 if leaking else 0), runs)
+        if arguments[0] == "accept" and "--break" in arguments:
+            runs = self._folder / "leaking" / "runs"
+            arguments += ["--run-dir", str(runs / LEAKING_ID)]
+            return self._shown(self._call(arguments, runs, expected=1), runs)
         runs = self.run_dir(language).parent
-        return self._shown(self._call(arguments, runs), runs)
+        text = self._printed[language] if arguments[0] == "accept" else self._call(arguments, runs)
+        return self._shown(text, runs)
 
     def answer(self, query: str) -> str:
         """The rows of a query over the journal, as the sqlite3 program prints them."""
@@ -117,13 +124,23 @@ def refreshed(text: str, rehearsals: Rehearsals) -> str:
     def block(found: re.Match[str]) -> str:
         output = rehearsals.output(found["command"])
         if found["until"]:
-            before, last, _ = output.partition(found["until"])
-            if not last:
-                raise CommandFailed(f"{found['command']} does not print {found['until']!r} any more")
-            output = f"{before}{last}{_.partition(chr(10))[0]}\n...\n"
+            output = cut_after(output, found["until"])
         return f"{found['head']}$ {found['command']}\n{output}{found['tail']}"
 
     def query(found: re.Match[str]) -> str:
         return f"```sql\n{found['query']}```\n\n```text\n{rehearsals.answer(found['query'])}```"
 
-    return QUERY.sub(query, BLOCK.sub(block, text))
+    def source(found: re.Match[str]) -> str:
+        code = (ROOT / found["path"]).read_text(encoding="utf-8")
+        return f"<!-- source: {found['path']} -->\n```python\n{code}```"
+
+    return SOURCE.sub(source, QUERY.sub(query, BLOCK.sub(block, text)))
+
+
+def cut_after(output: str, last: str) -> str:
+    """The lines of an output up to the first that contains `last`; raises CommandFailed without one."""
+    lines = output.splitlines()
+    for place, line in enumerate(lines):
+        if last in line:
+            return "\n".join([*lines[: place + 1], *(["..."] if lines[place + 1 :] else []), ""])
+    raise CommandFailed(f"{last!r} is not printed any more:\n{output}")

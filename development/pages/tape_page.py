@@ -21,14 +21,15 @@ HEAD = """# The tape
 
 Generated from `flowguardian/market/records.py` and `tape.py` by `python -m development.pages`; do not edit.
 
-The tape is the recorded market of a run: `tape/tape-00001.fgt`, `tape-00002.fgt`, … in the run directory, format
-{format}. File order is the total order of the run: `ts_ns` of the records is unique and strictly increasing over all
-segments, clock records included.
+The tape is the recorded market of a run: `tape/tape-00001.fgt`, `tape-00002.fgt`, … in the run directory,
+format {format}. File order is the total order of the run: `ts_ns` of the records is unique and strictly
+increasing over all segments, clock records included.
 
-A segment is a sequence of blocks and nothing else. A block is what one turn of the loop released: a header of
-{header} bytes and `count` records of {record} bytes. A segment that has reached {segment} MB is closed at the next block.
-A torn last block is cut when the tape is opened for writing; a damaged block with a whole one behind it is an error
-and never skipped. All numbers are little-endian, prices and quantities in units of 1e-8.
+A segment is a sequence of blocks and nothing else. A block is what one turn of the loop released: a header
+of {header} bytes and `count` records of {record} bytes. A segment that has reached {segment} MB is closed
+at the next block. A torn last block is cut when the tape is opened for writing; a damaged block with a
+whole one behind it is an error and never skipped. All numbers are little-endian, prices and quantities in
+units of 1e-8.
 
 To read one from Python:
 
@@ -67,17 +68,36 @@ def page_text() -> str:
         [
             head,
             _layout("Block header", f"Magic `{tape.MAGIC.decode()}`.", tape.HEADER, HEADER_FIELDS),
-            _layout("Record", "What `a b c d id` hold depends on the kind.", records.ROW, _comments(source, "ROW")),
+            _layout(
+                "Record", "What `a b c d id` hold depends on the kind.", records.ROW, _comments(source, "ROW")
+            ),
             _kinds("Kinds", "Meaning of `a b c d id`, in this order.", records.Kind, source),
             _kinds("Flags", "Bits of `flags`.", records.Flag, source),
-            _layout("Closed bar", "In memory only: what a strategy's `step` is given.", records.BAR, _comments(source, "BAR")),
-            _layout("Signal", "In memory only: what a step may fill in.", records.SIGNAL, _comments(source, "SIGNAL")),
+            _layout(
+                "Closed bar",
+                "In memory only: what a strategy's `step` is given.",
+                records.BAR,
+                _comments(source, "BAR"),
+            ),
+            _layout(
+                "Signal",
+                "In memory only: what a step may fill in.",
+                records.SIGNAL,
+                _comments(source, "SIGNAL"),
+            ),
         ]
     )
 
 
 def _layout(title: str, about: str, dtype: np.dtype[np.void], comments: Mapping[str, str]) -> str:
-    rows = [f"## {title}", "", f"{about} {dtype.itemsize} bytes.", "", "| byte | field | type | what |", "|---:|---|---|---|"]
+    rows = [
+        f"## {title}",
+        "",
+        f"{about} {dtype.itemsize} bytes.",
+        "",
+        "| byte | field | type | what |",
+        "|---:|---|---|---|",
+    ]
     for field in dtype.names or ():
         if field != "_pad":
             kind, offset = dtype.fields[field][:2]  # type: ignore[index]

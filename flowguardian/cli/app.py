@@ -69,6 +69,15 @@ COMMANDS: dict[str, Entry] = {
     "report": Entry(
         "reading", "report", "Judge a run and write its report.", "실행을 판정하고 보고서를 씁니다.",
     ),
+    "halt": Entry(
+        "operating", "halt", "Take no more entries; exits go on.", "진입을 멈춥니다. 청산은 계속됩니다.",
+    ),
+    "resume": Entry("operating", "resume", "Allow entries again.", "진입을 다시 허용합니다."),
+    "flatten": Entry(
+        "operating", "flatten", "Take no more entries and close every position.",
+        "진입을 멈추고 모든 포지션을 닫습니다.",
+    ),
+    "stop": Entry("operating", "stop", "End a run; it can be resumed.", "실행을 질서 있게 멈춥니다."),
     "data": Entry("data", "data", "Look into and import market data.", "시장 데이터를 살펴보고 가져옵니다."),
 }  # fmt: skip
 

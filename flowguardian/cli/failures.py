@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from flowguardian.cli.output import EXIT_DEFECT, EXIT_FAIL, EXIT_USAGE, CliError
+from flowguardian.cli.output import EXIT_DEFECT, EXIT_FAIL, EXIT_PREFLIGHT, EXIT_USAGE, CliError
 
 KNOWN: dict[str, tuple[str, str, int]] = {
     "ConfigError": (
@@ -34,6 +34,10 @@ KNOWN: dict[str, tuple[str, str, int]] = {
     "UnknownInstrument": ("a symbol is not known", "correct the universe", EXIT_USAGE),
     "UnknownStrategy": ("a strategy is not known", "correct its name or path", EXIT_USAGE),
     "StrategyError": ("a strategy cannot be used", "correct its file or its parameters", EXIT_USAGE),
+    "NotWritable": (
+        "preflight is red: the run directory cannot be written", "choose another folder, or its permissions",
+        EXIT_PREFLIGHT,
+    ),
     "LockHeld": (
         "this run is in the hands of another process",
         "wait for it, or end it with Ctrl-C where it was started", EXIT_USAGE,

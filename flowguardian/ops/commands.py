@@ -80,6 +80,13 @@ def withdraw(run_dir: Path, command: Command, by: str) -> int:
         ).rowcount
 
 
+def is_acknowledged(run_dir: Path, number: int) -> bool:
+    """Whether the engine has made the command a fact."""
+    with _opened(run_dir, ASK_TIMEOUT_SECONDS) as db:
+        row = db.execute("SELECT acknowledged_ns FROM commands WHERE id = ?", (number,)).fetchone()
+    return row is not None and row[0] is not None
+
+
 class CommandInbox:
     """The engine's side: one open connection, polled each loop."""
 

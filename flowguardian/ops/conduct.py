@@ -5,6 +5,7 @@ Rule: it starts programs and hands their results on; it decides nothing about a 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +19,11 @@ from flowguardian.acceptance.report import Reporter
 from flowguardian.journal.ops_events import PreflightChecked
 from flowguardian.ops.assembly import open_feed
 from flowguardian.ops.loading import Loaded, settings_from
-from flowguardian.ops.log import configure_logging
+from flowguardian.ops.log import configure_logging, get
 from flowguardian.ops.manifest import Manifest, read_manifest, write_manifest
 from flowguardian.ops.ops_journal import FILE_NAME as OPS_FILE
 from flowguardian.ops.ops_journal import read_ops
+from flowguardian.ops.own_stderr import heard_stderr
 from flowguardian.ops.preflight import PreflightPlan, run_preflight
 from flowguardian.ops.progress import Progress, RunView
 from flowguardian.ops.recovery import read_past
@@ -35,6 +37,10 @@ MARGIN_SECONDS = 10
 ENGINE_MODULE = "flowguardian.ops.engine_process"
 RESUMABLE = ("interrupted", "stopped", "preflight", "config_error")
 """Ends after which the run can go on as soon as somebody wants it to: no verdict yet."""
+
+
+class NotWritable(Exception):
+    """Nothing can be recorded in the run directory, not even that preflight is red."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,7 @@ def create_run(plan: RunPlan, now: datetime | None = None) -> Path:
     """Write the manifest of a new run and return its directory; raises ManifestError when there is one.
 
     A market that cannot be opened as asked is refused before anything is written: MarketSpecError,
-    DatasetError, UnknownInstrument.
+    DatasetError, UnknownInstrument. Raises NotWritable when the directory cannot be made.
     """
     _open_once(plan)
     kind = plan_kind(plan)
@@ -98,7 +104,10 @@ def create_run(plan: RunPlan, now: datetime | None = None) -> Path:
         trading_hash=plan.loaded.trading_hash,
         defect=plan.defect,
     )
-    write_manifest(run_dir, manifest)
+    try:
+        write_manifest(run_dir, manifest)
+    except OSError as error:
+        raise NotWritable(str(error)) from error
     return run_dir
 
 
@@ -123,13 +132,16 @@ def conduct(
     on_preflight: Callable[[PreflightChecked], None] | None = None,
     check_interval_seconds: float = 1.0,
 ) -> Conducted:
-    """Run or resume a run to its end, then judge it. Raises LockHeld when somebody else supervises it.
+    """Run or resume a run to its end, then judge it; raises NotWritable.
+
+    Raises LockHeld when somebody else supervises it.
 
     `twins` gives the engine program of a planted defect.
     """
+    _write_once(run_dir)
     # A record of this process is an incident of the run like one of the engine's.
     configure_logging("supervisor", run_dir / LOG_DIRECTORY, run_id=run_dir.name, console_level="WARNING")
-    with Progress(language=language) as progress:
+    with heard_stderr(_log_traceback), Progress(language=language) as progress:
         result = supervise(
             run_dir,
             twins=twins,
@@ -141,6 +153,10 @@ def conduct(
         return Conducted(run_dir, result, None, ())
     judgement, reports = conclude(run_dir, language)
     return Conducted(run_dir, result, judgement, reports)
+
+
+def _log_traceback(what: str, text: str) -> None:
+    get("stderr").error(what, text=text)
 
 
 def supervise(
@@ -182,6 +198,16 @@ def supervise(
     return Supervisor(
         run_dir, argv, options, on_progress=on_progress, preflight=preflight, registry=registry
     ).run()
+
+
+def _write_once(run_dir: Path) -> None:
+    """Preflight looks at the disk too, but its red line needs a journal to stand in."""
+    probe = run_dir / f".probe-{os.getpid()}"
+    try:
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except OSError as error:
+        raise NotWritable(str(error)) from error
 
 
 def is_complete(run_dir: Path) -> bool:

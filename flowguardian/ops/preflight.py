@@ -141,7 +141,9 @@ def check_logs(plan: PreflightPlan) -> Checked:
         return Checked(OK, "this run goes on: logs are appended to")
     if plan.log_dir is None or not plan.log_dir.is_dir():
         return Checked(OK, "no earlier logs")
-    old = [path for path in plan.log_dir.iterdir() if path.is_file()]
+    # What this process writes itself belongs to the start and must be read, not moved away.
+    own = f"-{os.getpid()}"
+    old = [path for path in plan.log_dir.iterdir() if path.is_file() and not path.stem.endswith(own)]
     if not old:
         return Checked(OK, "no earlier logs")
     moment = datetime.fromtimestamp(plan.wall_ns() / 1e9, UTC)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def test_twenty_synthetic_markets_pass_and_all_are_shown(
         found = list(pool.map(one, SEEDS))
     table = "\n".join([COLUMNS, *(_line(*each) for each in found)])
     with capsys.disabled():
-        print(f"\n{table}")
+        sys.stdout.write(f"\n{table}\n")
     passes = sum(answer["verdict"] == "PASS" for _, answer, _ in found)
     for _, answer, _ in found:
         met = _met(answer)
@@ -113,7 +114,8 @@ def test_twenty_synthetic_markets_pass_and_all_are_shown(
 def _line(seed: int, answer: dict[str, Any], report: dict[str, Any]) -> str:
     counts, gap, money = answer["counts"], report["gap"], report["money"]
     return (
-        f"{seed:4} {answer['verdict']:12} {counts['entries']:7} {counts['budget_caps']:5} {counts['block_pct']:8.1f} "
+        f"{seed:4} {answer['verdict']:12} {counts['entries']:7} {counts['budget_caps']:5} "
+        f"{counts['block_pct']:8.1f} "
         f"{counts['portfolio_check_block_pct']:14.1f} {(money['end'] - money['start']) / 1e8:+12.2f} "
         f"{(gap['to_ns'] - gap['from_ns']) / 6e10:16.0f}"
     )

@@ -1,4 +1,4 @@
-"""A paced run while it goes on: refused twice, silent about its verdict, interrupted, resumed, told what to do."""
+"""A paced run while it goes on: a second start, no verdict yet, Ctrl-C and resume, operator commands."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SMALL = ("--set", "universe.symbols=[BTCUSDT,ETHUSDT,SOLUSDT]")
 
 
 class Story(NamedTuple):
-    """What happened to one run: a second start, a Ctrl-C, what lay there then, a resume, a start after the end."""
+    """One run: a second start, a Ctrl-C, what lay there then, a resume, a start after the end."""
 
     run_dir: Path
     supervisor: int
@@ -50,7 +50,9 @@ def story(state: Path, tmp_path_factory: pytest.TempPathFactory) -> Story:
     folder = tmp_path_factory.mktemp("runs")
     run_dir = folder / "paced"
     with started("accept", "--run-dir", run_dir, *PACED, "--lang", "ko", "--json", state=state) as process:
-        wait_until(lambda: sum(isinstance(row, ev.PositionOpened) for row in rows(run_dir)) >= 5, "fifth entry")
+        wait_until(
+            lambda: sum(isinstance(row, ev.PositionOpened) for row in rows(run_dir)) >= 5, "fifth entry"
+        )
         refused = run("accept", "--run-dir", run_dir, "--json", state=state)
         assert process.poll() is None, "the second start must leave the first alone"
         process.send_signal(signal.SIGINT)
@@ -60,9 +62,7 @@ def story(state: Path, tmp_path_factory: pytest.TempPathFactory) -> Story:
     resumed = run("accept", "--run-dir", run_dir, "--json", state=state)
     again = run("accept", "--run-dir", run_dir, "--json", state=state)
     twin = run("accept", "--run-dir", folder / "twin", "--json", state=state)
-    return Story(
-        run_dir, process.pid, refused, interrupted, texts, going, resumed, again, twin
-    )
+    return Story(run_dir, process.pid, refused, interrupted, texts, going, resumed, again, twin)
 
 
 def _everything(run_dir: Path) -> str:

@@ -24,26 +24,28 @@ class Golden(msgspec.Struct, frozen=True):
     entries: int
 
 
-def make_run(
-    run_dir: Path, *, market: str = "synthetic:7", hours: float = 3, kind: str = "rehearsal"
-) -> None:
-    """A finished run in `run_dir`, engine only, in this process."""
+def make_manifest(
+    *, market: str = "synthetic:7", hours: float = 3, kind: str = "rehearsal", speed: float = 0.0
+) -> Manifest:
+    """The plan of a run like the golden one."""
     loaded = load(None, [f"universe.symbols=[{SYMBOLS}]"])
-    write_manifest(
-        run_dir,
-        Manifest(
-            run_id="golden",
-            kind=kind,
-            market=market,
-            start_ns=None,
-            planned_ns=round(hours * 3600) * 10**9,
-            speed=0.0,
-            seed=7,
-            config=msgspec.Raw(msgspec.json.encode(loaded.effective)),
-            config_hash=loaded.config_hash,
-            trading_hash=loaded.trading_hash,
-        ),
+    return Manifest(
+        run_id="golden",
+        kind=kind,
+        market=market,
+        start_ns=None,
+        planned_ns=round(hours * 3600) * 10**9,
+        speed=speed,
+        seed=7,
+        config=msgspec.Raw(msgspec.json.encode(loaded.effective)),
+        config_hash=loaded.config_hash,
+        trading_hash=loaded.trading_hash,
     )
+
+
+def make_run(run_dir: Path, *, market: str = "synthetic:7", hours: float = 3) -> None:
+    """A finished run in `run_dir`, engine only, in this process."""
+    write_manifest(run_dir, make_manifest(market=market, hours=hours))
     process = EngineProcess(run_dir)
     process.prepare()
     assert process.run() == "completed"

@@ -1,0 +1,71 @@
+"""halt, resume, flatten and stop from the command line: journaled, idempotent, exits not blocked."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from flowguardian.cli import app
+from flowguardian.execution.events import CommandReceived, TradingStateChanged
+from flowguardian.journal.journal import JOURNAL, read_rows
+from flowguardian.ops.engine_process import EngineProcess
+from flowguardian.ops.manifest import write_manifest
+from tests.golden.market_run import make_manifest
+
+
+@pytest.fixture
+def going(tmp_path: Path) -> tuple[Path, threading.Thread]:
+    run_dir = tmp_path / "run"
+    write_manifest(run_dir, make_manifest(speed=60.0))
+    # The run lives in one thread: its SQLite connections stay with the thread that opened them.
+    thread = threading.Thread(target=_whole, args=(run_dir,))
+    thread.start()
+    return run_dir, thread
+
+
+def _whole(run_dir: Path) -> None:
+    process = EngineProcess(run_dir)
+    process.prepare()
+    process.run()
+    process.close()
+
+
+def _asked(capsys: pytest.CaptureFixture[str], command: str, run_dir: Path) -> dict[str, object]:
+    assert app.main([command, str(run_dir), "--json"]) == 0
+    answer: dict[str, object] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return answer
+
+
+def test_a_run_obeys_its_operator(
+    going: tuple[Path, threading.Thread], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir, thread = going
+    for command in ("halt", "resume", "flatten", "stop"):
+        assert _asked(capsys, command, run_dir)["done"] is True
+    thread.join(20)
+    assert not thread.is_alive()
+    rows = [row for _, row in read_rows(run_dir / JOURNAL)]
+    assert [row.command.value for row in rows if isinstance(row, CommandReceived)] == [
+        "halt",
+        "resume",
+        "flatten",
+        "stop",
+    ]
+    assert [row.state.value for row in rows if isinstance(row, TradingStateChanged)] == [
+        "HALTED",
+        "ACTIVE",
+        "HALTED",
+    ]
+
+
+def test_a_command_to_a_run_that_is_over_waits_and_is_one_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = tmp_path / "run"
+    write_manifest(run_dir, make_manifest())
+    first, second = (_asked(capsys, "halt", run_dir) for _ in range(2))
+    assert first == second
+    assert first["done"] is False
