@@ -71,7 +71,7 @@ GROUPS: tuple[tuple[str, str, tuple[type[ev.Row], ...]], ...] = (
     ),
     (
         "Decisions",
-        "What the engine concluded from the fact before them, in one transaction. A replay must reproduce them.",
+        "What the engine concluded from the fact before them. A replay must reproduce them.",
         ev.DECISIONS,
     ),
 )

@@ -115,9 +115,8 @@ STEPS: dict[Reason, Step] = {
         "symbol and account holds.",
     ),
     Reason.PORTFOLIO_BUDGET: Step(
-        "Refuses when available budget ÷ slots is below the smallest order; with more than that but less than "
-        "wanted "
-        "the entry is cut to it, and the row is `BudgetCapped`. Without `allow_partial_entry` it "
+        "Refuses when available budget ÷ slots is below the smallest order; with more than that but less "
+        "than wanted the entry is cut to it, and the row is `BudgetCapped`. Without `allow_partial_entry` it "
         "refuses instead.",
         "strategy",
         "Available = allocation × balance − (entry value of open positions + reservations). See "

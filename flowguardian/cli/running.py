@@ -204,7 +204,7 @@ def show_end(conducted: Conducted, *, as_json: bool, language: str) -> int:
 
     judgement, result = conducted.judgement, conducted.result
     if judgement is None:
-        print(f"ended without a verdict: {result.reason}", file=sys.stderr)
+        print(f"ended without a verdict: {conducted.why or result.reason}", file=sys.stderr)
         print(f"go on with: flowguardian paper --run-dir {conducted.run_dir}", file=sys.stderr)
         if as_json:
             print_json({"verdict": None, "reason": result.reason, "run_dir": str(conducted.run_dir)})

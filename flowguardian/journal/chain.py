@@ -46,16 +46,27 @@ class ChainWriter:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._db = sqlite3.connect(path, isolation_level=None)
+        try:
+            last = self._opened()
+        except sqlite3.Error as error:
+            self._db.close()
+            raise ChainError(f"{path}: not usable as a journal: {error}") from error
+        self.seq: int = last[0] if last else 0
+        self.hash: str = last[1] if last else GENESIS
+        self._durable: bool | None = None
+
+    def _opened(self) -> tuple[int, str] | None:
+        """The number and hash of the last row."""
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA wal_autocheckpoint=0")
         self._db.execute(
             "CREATE TABLE IF NOT EXISTS rows (seq INTEGER PRIMARY KEY, ts_ns INTEGER NOT NULL,"
             " kind TEXT NOT NULL, body TEXT NOT NULL, hash TEXT NOT NULL)"
         )
-        last = self._db.execute("SELECT seq, hash FROM rows ORDER BY seq DESC LIMIT 1").fetchone()
-        self.seq: int = last[0] if last else 0
-        self.hash: str = last[1] if last else GENESIS
-        self._durable: bool | None = None
+        last: tuple[int, str] | None = self._db.execute(
+            "SELECT seq, hash FROM rows ORDER BY seq DESC LIMIT 1"
+        ).fetchone()
+        return last
 
     def append(self, rows: Sequence[tuple[int, str, bytes]], *, durable: bool) -> None:
         """Write `(ts_ns, kind, body)` rows in one transaction; `durable` waits for the disk.

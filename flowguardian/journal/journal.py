@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from flowguardian.execution.events import Row, decode, encode
 from flowguardian.journal.chain import ChainWriter, Record, read_chain, verify_chain
-from flowguardian.market.tape import TapeWriter
+from flowguardian.market.tape import TapeError, TapeWriter
 
 JOURNAL = "journal.db"
 TAPE = "tape"
@@ -24,8 +24,12 @@ class Recorder:
     """Tape and journal of one run, written in order."""
 
     def __init__(self, run_dir: Path) -> None:
-        self.tape = TapeWriter(run_dir / TAPE)
         self.journal = ChainWriter(run_dir / JOURNAL)
+        try:
+            self.tape = TapeWriter(run_dir / TAPE)
+        except TapeError:
+            self.journal.close()
+            raise
 
     def market(self, rows: npt.NDArray[np.void]) -> None:
         """Put market rows on the tape."""

@@ -16,7 +16,7 @@ import msgspec
 
 from flowguardian.acceptance.judge import Judgement, Replay, judge
 from flowguardian.acceptance.report import Reporter
-from flowguardian.journal.ops_events import PreflightChecked
+from flowguardian.journal.ops_events import PreflightChecked, ProcessExited
 from flowguardian.ops.assembly import open_feed
 from flowguardian.ops.loading import Loaded, settings_from
 from flowguardian.ops.log import configure_logging, get
@@ -66,6 +66,8 @@ class Conducted:
     result: RunResult
     judgement: Judgement | None
     reports: tuple[Path, ...]
+    why: str = ""
+    """What the engine could not go on with, "" when it was not that."""
 
 
 def plan_kind(plan: RunPlan) -> str:
@@ -150,7 +152,7 @@ def conduct(
             check_interval_seconds=check_interval_seconds,
         )
     if result.reason in RESUMABLE:
-        return Conducted(run_dir, result, None, ())
+        return Conducted(run_dir, result, None, (), _why(run_dir) if result.reason == "config_error" else "")
     judgement, reports = conclude(run_dir, language)
     return Conducted(run_dir, result, judgement, reports)
 
@@ -208,6 +210,11 @@ def _write_once(run_dir: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise NotWritable(str(error)) from error
+
+
+def _why(run_dir: Path) -> str:
+    ends = [row for row in read_ops(run_dir / OPS_FILE) if isinstance(row, ProcessExited) and row.abnormal]
+    return ends[-1].reason if ends else ""
 
 
 def is_complete(run_dir: Path) -> bool:

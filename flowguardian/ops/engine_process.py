@@ -9,6 +9,7 @@ import gc
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -58,6 +59,10 @@ UNUSABLE = (
 """What a start cannot go on with: a market or a record of this run that is gone, changed or damaged."""
 
 
+class JournalLost(ChainError):
+    """The tape knows more of the run than a journal can have lost in a crash."""
+
+
 class AnnouncingRecorder(Recorder):
     """Says on stdout when a checkpoint is durable."""
 
@@ -78,11 +83,16 @@ class EngineProcess:
         self._run_dir = run_dir
         self._portfolio = portfolio
         self._market = self._open_market(self._manifest)
-        self._inbox = CommandInbox(run_dir)
-        self._recorder = AnnouncingRecorder(run_dir)
         self._segment = 1
         self._fold_at = 0.0
-        self.loop = self._resume_or_start()
+        with ExitStack() as opened:
+            self._recorder = AnnouncingRecorder(run_dir)
+            opened.callback(self._recorder.close)
+            self._inbox = CommandInbox(run_dir)
+            opened.callback(self._inbox.close)
+            self.loop = self._resume_or_start()
+            # From here on `close` is the caller's.
+            opened.pop_all()
         self._heartbeat = Heartbeat(
             self.loop, self._settings.active, float(self._settings.run.heartbeat_seconds)
         )
@@ -110,6 +120,11 @@ class EngineProcess:
         self._segment += sum(isinstance(fact, ev.SegmentStarted) for fact in facts)
         replay(loop, (block for block in blocks if len(block)), facts)
         comparing.finish()
+        if not loop.engine.live and loop.now_ns >= self._market.start_ns:
+            raise JournalLost(
+                f"{self._run_dir / JOURNAL}: holds {len(pairs)} rows and not that the run went live, but the "
+                "tape goes on after it: rows were lost. Start a new run; what is here can only be judged."
+            )
         loop.record_to(self._recorder)
         return loop
 
@@ -129,6 +144,8 @@ class EngineProcess:
             if loop.now_ns == before_ns and len(history):
                 loop.turn(stamp(history, before_ns))
             loop.fact(ev.WentLive(loop.now_ns))
+            # The beginning stands in the file itself from the first moment on.
+            self._recorder.journal.checkpoint()
 
     def _run_started(self, manifest: Manifest, ts_ns: int) -> ev.RunStarted:
         return ev.RunStarted(

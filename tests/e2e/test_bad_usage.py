@@ -90,7 +90,8 @@ def test_a_market_that_is_gone_at_the_resume_is_said_once_and_the_run_waits_for_
     own.rename(tmp_path / "elsewhere.parquet")
     gone = run("accept", "--run-dir", run_dir, state=state)
     assert gone.code == 2, gone.err
-    assert "ended without a verdict: config_error" in gone.err
+    assert "ended without a verdict: config error: DatasetError" in gone.err
+    assert "there is no such file" in gone.err
     assert len([row for row in ops(run_dir, ProcessStarted) if row.name == "engine"]) == 1, "no restarts"
     stderr = (run_dir / "logs" / "engine-stderr.log").read_text(encoding="utf-8")
     assert "there is no such file" in stderr and "Traceback" not in stderr

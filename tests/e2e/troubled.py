@@ -55,8 +55,15 @@ def traceback_on_stderr() -> None:
     sys.stderr.flush()
 
 
+def all_of_them() -> None:
+    """One after the other."""
+    for trouble in (error_record, dead_thread, dead_task, traceback_on_stderr):
+        trouble()
+
+
 TROUBLES: dict[str, Callable[[], None]] = {
-    each.__name__: each for each in (nothing, error_record, dead_thread, dead_task, traceback_on_stderr)
+    each.__name__: each
+    for each in (nothing, error_record, dead_thread, dead_task, traceback_on_stderr, all_of_them)
 }
 
 
