@@ -55,8 +55,7 @@ is left out: a window that could not be run is listed with the reason.
 positions, exposure and symbol cooldown refusals; shown only. *Gap*: longest time without an entry. *Equity*:
 change of the start equity, not judged. *Errors*: incidents at ERROR or above. *Ledger*: largest
 difference between the engine and the judge's own books at any checkpoint. *Not met*: the criteria behind a
-verdict that is
-not PASS.
+verdict that is not PASS.
 """
 
 
@@ -275,8 +274,8 @@ def table(rows: Sequence[Row]) -> str:
     """One line per window."""
     lines = [
         (
-            "| start UTC | entries | caps | block % | check block % | gap min | equity USDT | errors | ledger "
-            "| verdict | not met |"
+            "| start UTC | entries | caps | block % | check block % | gap min | equity USDT | errors "
+            "| ledger | verdict | not met |"
         ),
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---|---|",
     ]

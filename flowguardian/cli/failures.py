@@ -25,6 +25,7 @@ KNOWN: dict[str, tuple[str, str, int]] = {
     "UnknownRow": (
         "the journal is from a newer version", "read it with the version that wrote it", EXIT_USAGE,
     ),
+    "NoTape": ("there is nothing to verify or judge", "see `flowguardian why` and `explain`", EXIT_USAGE),
     "TapeError": ("the tape cannot be read", "use the original run folder", EXIT_USAGE),
     "DatasetError": ("the market data cannot be used", "see `flowguardian data describe FILE`", EXIT_USAGE),
     "MarketSpecError": (

@@ -22,6 +22,10 @@ from flowguardian.ops.limits import limits_of
 from flowguardian.ops.loading import settings_from
 
 
+class NoTape(Exception):
+    """The run was made without a tape, so there is nothing to decide again from."""
+
+
 class Verified(msgspec.Struct, frozen=True):
     """The outcome: `row` is the first that differs (0 = none), `beyond` rows follow from the tape alone."""
 
@@ -35,7 +39,10 @@ class Verified(msgspec.Struct, frozen=True):
 
 
 def verify(run_dir: Path) -> Verified:
-    """Re-decide a run and compare every row, then fold the journal and compare each checkpoint's state."""
+    """Re-decide a run and compare every row, then fold the journal and compare each checkpoint's state.
+
+    Raises NoTape for a backtest.
+    """
     rows = checkpoints = beyond = 0
     same_code = True
     try:
@@ -43,6 +50,10 @@ def verify(run_dir: Path) -> Verified:
         if not pairs or not isinstance(pairs[0][1], ev.RunStarted):
             return Verified(False, 0, 0, 0, 1, "row 1 is not RunStarted: the journal has no beginning", True)
         start = pairs[0][1]
+        if start.kind == "backtest":
+            raise NoTape(
+                f"{run_dir}: a backtest keeps no tape: run it again, its journal hash must be the same"
+            )
         same_code = start.code_hash == code_hash()
         rows, beyond = _decide_again(run_dir, start, pairs)
         checkpoints = _fold(start, pairs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -121,7 +122,9 @@ def test_too_little_disk_is_a_red_line_and_no_engine_starts(state: Path, tmp_pat
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders have no permission bits there")
 @pytest.mark.parametrize("resume", [False, True], ids=["first start", "resume"])
-def test_a_folder_that_cannot_be_written_is_a_red_preflight(resume: bool, state: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_a_red_preflight(
+    resume: bool, state: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "runs"
     folder.mkdir()
     run_dir = folder / "run"
@@ -145,6 +148,4 @@ def test_a_folder_that_cannot_be_written_is_a_red_preflight(resume: bool, state:
 
 
 def _is_root() -> bool:
-    import os
-
     return hasattr(os, "geteuid") and os.geteuid() == 0

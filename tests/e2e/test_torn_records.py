@@ -1,4 +1,4 @@
-"""Journal and tape cut or damaged at the disk: recovery to the undisturbed run, or an error; never a wrong number."""
+"""Journal and tape cut or damaged on disk: recovered to the undisturbed run, or refused with the place."""
 
 from __future__ import annotations
 
@@ -52,7 +52,12 @@ def _resume(run_dir: Path) -> subprocess.CompletedProcess[str]:
     """One lifetime of the engine; it ends when its parent closes its stdin, so that stays open."""
     argv = [sys.executable, "-m", "flowguardian.ops.engine_process", str(run_dir)]
     with subprocess.Popen(
-        argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+        argv,
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -175,7 +180,9 @@ def test_what_no_crash_can_do_is_refused_by_engine_verify_and_judge(
     assert judgement.problems or judgement.missing or disturb is cut_the_tape_in_half
 
 
-def test_a_whole_run_with_its_tape_cut_does_not_verify_and_the_row_is_named(whole: Path, tmp_path: Path) -> None:
+def test_a_whole_run_with_its_tape_cut_does_not_verify_and_the_row_is_named(
+    whole: Path, tmp_path: Path
+) -> None:
     run_dir = shutil.copytree(whole, tmp_path / "run")
     assert verify(run_dir).ok
     cut_the_tape_in_half(run_dir)

@@ -22,6 +22,7 @@ from flowguardian.market.synthetic import synthetic_bars
 from flowguardian.ops.backtest import Backtest, BacktestPlan, backtest_config
 from flowguardian.ops.conduct import RunPlan, create_run
 from flowguardian.ops.engine_process import EngineProcess
+from flowguardian.ops.verify import NoTape, verify
 from tests.builders import first_difference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -239,3 +240,13 @@ def test_ctrl_c_ends_with_130_and_keeps_the_rows_so_far(tmp_path, capsys, monkey
     assert main([*asked, "--journal", "batched", "--run-dir", str(run)]) == 130
     assert "interrupted" in capsys.readouterr().err
     assert len(list(read_rows(run / JOURNAL))) > 3
+
+
+def test_a_backtest_has_no_tape_to_verify_and_says_so(tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    plan = BacktestPlan(
+        backtest_config(None, [UNIVERSE]), "synthetic:3", hours=1, journal="batched", run_dir=place
+    )
+    Backtest(plan).run()
+    with pytest.raises(NoTape, match="keeps no tape"):
+        verify(place)

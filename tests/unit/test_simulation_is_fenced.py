@@ -53,7 +53,11 @@ def _reached(more: str = "") -> set[str]:
 
 def test_nothing_that_paper_or_live_can_import_is_in_the_simulation() -> None:
     reached = _reached()
-    assert {"flowguardian.ops.supervisor", "flowguardian.execution.engine", "flowguardian.cli.running"} <= reached
+    assert {
+        "flowguardian.ops.supervisor",
+        "flowguardian.execution.engine",
+        "flowguardian.cli.running",
+    } <= reached
     assert not {name for name in reached if name.startswith("flowguardian.simulation")}
 
 
@@ -63,17 +67,31 @@ def test_the_same_look_would_find_an_import() -> None:
 
 @pytest.mark.parametrize(
     ("change", "value"),
-    [("market", "bars:x.parquet"), ("market", "x.parquet"), ("kind", "acceptance"), ("kind", "paper"), ("defect", "")],
+    [
+        ("market", "bars:x.parquet"),
+        ("market", "x.parquet"),
+        ("kind", "acceptance"),
+        ("kind", "paper"),
+        ("defect", ""),
+    ],
 )
 def test_the_broken_engine_refuses_whatever_is_not_a_synthetic_rehearsal(
     change: str, value: str, tmp_path: Path
 ) -> None:
     loaded = load(None, [])
     manifest = Manifest(
-        run_id="fenced", kind="rehearsal", market="synthetic:1", start_ns=None, planned_ns=3600 * 10**9, speed=0.0,
-        seed=1, config=msgspec.Raw(msgspec.json.encode(loaded.effective)), config_hash=loaded.config_hash,
-        trading_hash=loaded.trading_hash, defect="budget_leak",
-    )  # fmt: skip
+        run_id="fenced",
+        kind="rehearsal",
+        market="synthetic:1",
+        start_ns=None,
+        planned_ns=3600 * 10**9,
+        speed=0.0,
+        seed=1,
+        config=msgspec.Raw(msgspec.json.encode(loaded.effective)),
+        config_hash=loaded.config_hash,
+        trading_hash=loaded.trading_hash,
+        defect="budget_leak",
+    )
     write_manifest(tmp_path / "run", msgspec.structs.replace(manifest, **{change: value}))
     argv = [sys.executable, "-m", "flowguardian.simulation.broken_engine", str(tmp_path / "run")]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, check=False, encoding="utf-8")
