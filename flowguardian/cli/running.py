@@ -173,9 +173,9 @@ def _conduct(
     from flowguardian.ops.manifest import MANIFEST, read_manifest
 
     language = choose(lang, loaded.settings.run.language)
-    for warning in loaded.warnings:
-        print(f"! {warning}", file=sys.stderr)
     if run_dir is None or not (run_dir / MANIFEST).is_file():
+        for warning in loaded.warnings:
+            print(f"! {warning}", file=sys.stderr)
         place = create_run(_plan(loaded, defect=defect, run_dir=run_dir))
     elif configured and read_manifest(run_dir).config_hash != loaded.config_hash:
         raise UsageError(

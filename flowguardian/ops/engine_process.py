@@ -83,7 +83,7 @@ class EngineProcess:
         self._run_dir = run_dir
         self._portfolio = portfolio
         self._market = self._open_market(self._manifest)
-        self._segment = 1
+        self.segment = 1
         self._fold_at = 0.0
         with ExitStack() as opened:
             self._recorder = AnnouncingRecorder(run_dir)
@@ -117,7 +117,7 @@ class EngineProcess:
         )
         blocks = read_tape(self._run_dir / TAPE) if segment_paths(self._run_dir / TAPE) else iter(())
         facts = exogenous(row for _, row in pairs)
-        self._segment += sum(isinstance(fact, ev.SegmentStarted) for fact in facts)
+        self.segment += sum(isinstance(fact, ev.SegmentStarted) for fact in facts)
         replay(loop, (block for block in blocks if len(block)), facts)
         comparing.finish()
         if not loop.engine.live and loop.now_ns >= self._market.start_ns:
@@ -138,8 +138,8 @@ class EngineProcess:
             loop.fact(self._run_started(manifest, loop.now_ns))
         if not loop.engine.instruments:
             loop.fact(ev.InstrumentsSet(loop.now_ns, tuple(market.instruments)))
-        reason = "first" if self._segment == 1 else "resume"
-        loop.fact(ev.SegmentStarted(loop.now_ns, self._segment, reason))
+        reason = "first" if self.segment == 1 else "resume"
+        loop.fact(ev.SegmentStarted(loop.now_ns, self.segment, reason))
         if not loop.engine.live:
             if loop.now_ns == before_ns and len(history):
                 loop.turn(stamp(history, before_ns))
@@ -176,7 +176,7 @@ class EngineProcess:
         # What was made so far stays: the collector need not look at it again in every full collection.
         gc.collect()
         gc.freeze()
-        announce("ready", market_ns=loop.now_ns, segment=self._segment)
+        announce("ready", market_ns=loop.now_ns, segment=self.segment)
         reason = "completed"
         while not loop.finished and from_ns <= market.end_ns:
             if not self._obey():
@@ -191,7 +191,7 @@ class EngineProcess:
                 loop.turn(stamp(rows, loop.now_ns))
             self._heartbeat.beat(time.perf_counter() - turn_began)
             from_ns = to_ns
-        loop.fact(ev.SegmentEnded(loop.now_ns, self._segment, reason))
+        loop.fact(ev.SegmentEnded(loop.now_ns, self.segment, reason))
         self._heartbeat.beat(0.0, force=True)
         return reason
 
@@ -233,7 +233,7 @@ def main(run_dir: Path, portfolio: MakePortfolio = PortfolioManager) -> int:
             sys.stderr.write(f"{type(error).__name__}: {error}\n")
             return EXIT_CONFIG
         process.prepare()
-        log.info("engine is live", segment=process.loop.now_ns)
+        log.info("engine is live", segment=process.segment)
         reason = process.run()
         process.close()
     announce("finished", reason=reason)
