@@ -59,9 +59,9 @@ def _measure(market: str, repeats: int) -> tuple[dict[str, Any], list[Columns]]:
     work = opened(market)
     print("run, results only", file=sys.stderr)
     work.run()  # kernels come from numba's cache, caches of the processor get warm
+    peak = peak_rss_mb()  # of loading and one run: the repeats hold a second copy of the columns
     results = [work.run() for _ in range(repeats)]
     engine = [result.seconds for result in results]
-    peak = peak_rss_mb()
     chunks = list(work.chunks(0))
     sums = floor(chunks, repeats)
     print("run, with its journal on disk", file=sys.stderr)
