@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from flowguardian.brokers.paper import PaperBroker
 from flowguardian.execution.engine import Engine
+from flowguardian.execution.events import RunStarted
 from flowguardian.execution.limits import Limits
 from flowguardian.execution.loop import MarketLoop
 from flowguardian.execution.portfolio_manager import PortfolioManager
@@ -42,6 +43,11 @@ def code_hash() -> str:
             text = path.read_bytes().replace(b"\r\n", b"\n")
             digest.update(f"{path.relative_to(package).as_posix()}\n{len(text)}\n".encode() + text)
     return digest.hexdigest()
+
+
+def keeps_tape(start: RunStarted) -> bool:
+    """Whether a run recorded its market; a backtest reads one that is recorded already."""
+    return start.kind != "backtest"
 
 
 def open_feed(

@@ -17,7 +17,7 @@ from flowguardian.journal.chain import ChainError, Record
 from flowguardian.journal.journal import JOURNAL, TAPE, read_rows
 from flowguardian.market.scanner import MarketError
 from flowguardian.market.tape import TapeError, read_tape, segment_paths
-from flowguardian.ops.assembly import assemble, code_hash
+from flowguardian.ops.assembly import assemble, code_hash, keeps_tape
 from flowguardian.ops.limits import limits_of
 from flowguardian.ops.loading import settings_from
 
@@ -50,7 +50,7 @@ def verify(run_dir: Path) -> Verified:
         if not pairs or not isinstance(pairs[0][1], ev.RunStarted):
             return Verified(False, 0, 0, 0, 1, "row 1 is not RunStarted: the journal has no beginning", True)
         start = pairs[0][1]
-        if start.kind == "backtest":
+        if not keeps_tape(start):
             raise NoTape(
                 f"{run_dir}: a backtest keeps no tape: run it again, its journal hash must be the same"
             )
