@@ -69,6 +69,10 @@ COMMANDS: dict[str, Entry] = {
     "report": Entry(
         "reading", "report", "Judge a run and write its report.", "실행을 판정하고 보고서를 씁니다.",
     ),
+    "venue": Entry(
+        "venue", "venue", "Serve a market as a Binance USD-M exchange on a local port.",
+        "시장을 로컬 포트에서 바이낸스 USD-M 거래소처럼 제공합니다.",
+    ),
     "halt": Entry(
         "operating", "halt", "Take no more entries; exits go on.", "진입을 멈춥니다. 청산은 계속됩니다.",
     ),

@@ -1,0 +1,388 @@
+"""The Binance USD-M feed, and that of every venue that speaks its dialect, ours included.
+
+Rule: the same frames go the same way whatever the venue; only the clock differs. Against a venue with a
+control socket market time comes in slices (lock-step); against any other it is the venue's time by offset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from flowguardian.execution.events import InstrumentsSet
+from flowguardian.feeds.base import (
+    Cursor,
+    FeedOptions,
+    Released,
+    StreamSilent,
+    VenueRefused,
+)
+from flowguardian.feeds.continuity import NO_ID
+from flowguardian.feeds.intake import BOOK_TICKER, MARK_PRICE, Intake, stream_of
+from flowguardian.feeds.limits import Limiter
+from flowguardian.feeds.lockstep import Buffers, Control
+from flowguardian.feeds.markets import history_rows
+from flowguardian.feeds.quality import DataQuality
+from flowguardian.feeds.release import Release
+from flowguardian.feeds.rest import Clock, Rest
+from flowguardian.feeds.slices import Slices
+from flowguardian.feeds.sockets import StreamSocket
+from flowguardian.feeds.upkeep import Upkeep
+from flowguardian.feeds.venues import Venue
+from flowguardian.market.instruments import Instrument
+from flowguardian.market.records import ROW, SECOND_NS
+
+Rows = npt.NDArray[np.void]
+
+STREAMS_PER_SOCKET = 180
+"""The venue allows 200 per connection."""
+_SLEPT_NS = 30 * SECOND_NS
+_UPKEEP_SECONDS = 1.0
+_LONGEST_WAIT_SECONDS = 0.1
+_LOCKSTEP_DELAY_SECONDS = 1.0
+_PATIENCE_SECONDS, _LOCKSTEP_PATIENCE_SECONDS = 150.0, 5.0
+"""How long a request waits for the venue's limit before its question is given up."""
+_MARKET, _PUBLIC = "market", "public"
+_SOCKET_OF_KIND = (_MARKET, _PUBLIC, _MARKET)
+
+
+class BinanceFeed:
+    """One market over sockets; see `base.Feed` for how it is used."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        symbols: Sequence[str],
+        options: FeedOptions,
+        *,
+        clock: Clock,
+        limits_path: Path | None = None,
+        lockstep_token: str = "",
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.symbols = tuple(symbols)
+        self.instruments: tuple[Instrument, ...] = ()
+        self.feed_kind = venue.feed_kind
+        self.start_ns = self.end_ns = 0
+        self._token = lockstep_token if venue.control else ""
+        if self._token:
+            # Market time waits for us: a long real delay would only be a longer real wait.
+            quick = min(_LOCKSTEP_DELAY_SECONDS, options.longest_delay_seconds)
+            options = msgspec.structs.replace(
+                options, longest_delay_seconds=quick, clock_seconds=float("inf")
+            )
+        self._venue, self._options = venue, options
+        self._limiter = Limiter(limits_path, share=options.weight_share)
+        self._rest = Rest(
+            venue.rest,
+            self._limiter,
+            clock,
+            patience_seconds=_LOCKSTEP_PATIENCE_SECONDS if self._token else _PATIENCE_SECONDS,
+            jitter=jitter,
+        )
+        self._jitter = jitter
+        self._history = np.zeros(0, ROW)
+        self._sockets: dict[str, StreamSocket] = {}
+        self._room, self._arrived = asyncio.Event(), asyncio.Event()
+        self._room.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._filling: set[int] = set()
+        self._renewed_ns = 0
+        self._facts: list[InstrumentsSet] = []
+        self._slices: Slices | None = None
+        self._prepare_parts(Cursor())
+
+    def _prepare_parts(self, cursor: Cursor) -> None:
+        options = self._options
+        self.intake = Intake(
+            self.symbols,
+            quote_interval_ns=options.quote_interval_ns,
+            gap_deadline_ns=options.gap_deadline_ns,
+            silence_ns=round(options.silence_seconds * SECOND_NS),
+            max_held_rows=options.max_held_rows,
+            last_ids=cursor.trade_ids,
+            last_ns=cursor.after_ns,
+        )
+        self._upkeep = Upkeep(self._rest, self.intake, options, ())
+        self._release = Release(self.symbols, options.clock_interval_ns, cursor.after_ns)
+        names = [name for name, _ in self._plan()]
+        if self._token:
+            self._slices = Slices(
+                Control(_with_query(self._venue.control, lockstep=self._token)),
+                Buffers(names),
+                self.intake,
+                self._upkeep,
+                self._release,
+                options,
+                self,
+            )
+
+    # ---- start
+
+    async def start(self, cursor: Cursor) -> None:
+        """Connect and prove; raises a FeedError that says what is missing."""
+        self._prepare_parts(cursor)
+        await self._rest.measure_clock()
+        info = await self._rest.venue_info(self.symbols)
+        if info.missing or info.halted:
+            raise VenueRefused(
+                f"{self._venue.rest}: not listed: {', '.join(info.missing) or 'none'}; not trading: "
+                f"{', '.join(info.halted) or 'none'}. Take these symbols out of the universe."
+            )
+        self.instruments = info.instruments
+        self._upkeep.instruments = info.instruments
+        self._open_sockets()
+        if self._slices is not None:
+            if not await self.sockets_up(self._options.gate_seconds):
+                raise self.silent([name for name, s in self._sockets.items() if not s.up.is_set()])
+            ready = await self._slices.begin(cursor.next_ns)
+            self.start_ns, self.end_ns = ready.market_ns, ready.end_ns
+            self.feed_kind = ready.feed_kind or self.feed_kind
+        else:
+            await self._start_live()
+        self._release.last_ns = max(cursor.after_ns, self.start_ns - 1)
+        self._upkeep.begin(self.start_ns)
+        if not cursor.after_ns:
+            self._history = await self._read_history()
+
+    def _plan(self) -> list[tuple[str, list[str]]]:
+        """Sockets by name with their streams."""
+        wanted = {
+            _PUBLIC: [stream_of(symbol, BOOK_TICKER) for symbol in self.symbols],
+            _MARKET: [
+                stream_of(symbol, kind)
+                for symbol in self.symbols
+                for kind in (self.intake.trade_stream, MARK_PRICE)
+            ],
+        }
+        return [
+            (f"{path}{number // STREAMS_PER_SOCKET}", streams[number : number + STREAMS_PER_SOCKET])
+            for path, streams in wanted.items()
+            for number in range(0, len(streams), STREAMS_PER_SOCKET)
+        ]
+
+    def _open_sockets(self) -> None:
+        bases = {_PUBLIC: self._venue.ws_public, _MARKET: self._venue.ws_market}
+        for name, streams in self._plan():
+            url = f"{bases[name.rstrip('0123456789')]}/stream?streams={'/'.join(streams)}"
+            if self._token:
+                url = _with_query(url, lockstep=self._token, socket=name)
+            self._sockets[name] = StreamSocket(
+                name,
+                url,
+                self._take if self._slices is None else self._slices.buffers.put,
+                self._options,
+                self.intake.counts,
+                room=self._room,
+                went_down=self._woken if self._slices is None else self._slices.buffers.lost,
+                proxied=self._venue.tls,
+                jitter=self._jitter,
+            )
+        for socket in self._sockets.values():
+            socket.begin()
+
+    def _take(self, name: str, frame: bytes) -> None:
+        self.intake.take(frame, self._rest.now_ns())
+        self._arrived.set()
+        if self.intake.pending > self._options.max_pending_rows:
+            self._room.clear()
+
+    def _woken(self, name: str) -> None:
+        self._arrived.set()
+
+    async def _start_live(self) -> None:
+        freshness = self.intake.freshness
+        began_ns = self._rest.now_ns()
+        freshness.begin(began_ns)
+        asked: set[int] = set()
+        while missing := freshness.missing():
+            self.check_tasks()
+            if self._rest.now_ns() - began_ns > self._options.gate_seconds * SECOND_NS:
+                raise self.silent(missing)
+            quiet = [i for i, names in enumerate(self.intake.names) if names[0] in missing and i not in asked]
+            if quiet and self._rest.now_ns() - began_ns > self._options.gate_seconds * SECOND_NS / 10:
+                asked.add(quiet[0])
+                await self._prove_at_start(quiet[0])
+                continue
+            await self._until_arrived(_LONGEST_WAIT_SECONDS)
+        self.start_ns = self._rest.now_ns()
+        freshness.begin(self.start_ns)
+        self._release.begin(self.start_ns)
+        self._spawn(self._keep_up())
+
+    async def _prove_at_start(self, index: int) -> None:
+        """A symbol that has not traded since we listen: the venue's last trade is where its ids begin."""
+        trades = await self._rest.trades(self.symbols[index], None, 1)
+        line = self.intake.lines[index]
+        if trades and line.last_id == NO_ID:
+            line.last_id = trades[-1].id
+        if trades:
+            self.intake.freshness.saw(self.intake.names[index][0], self._rest.now_ns())
+
+    def silent(self, missing: Sequence[str]) -> StreamSilent:
+        errors = [f"{s.name}: {s.last_error}" for s in self._sockets.values() if s.last_error]
+        streams = ", ".join(missing[:8]) + (" …" if len(missing) > 8 else "")
+        return StreamSilent(
+            f"{self._venue.name}: no message within {self._options.gate_seconds:g} s on {streams} "
+            f"({'; '.join(errors) or 'the sockets are connected'}). "
+            "A path that moved connects and stays silent: compare the addresses with the venue's documents."
+        )
+
+    async def _read_history(self) -> Rows:
+        options, bars = self._options, {}
+        for index, symbol in enumerate(self.symbols):
+            bars[index] = await self._rest.bars(symbol, self.start_ns, options.bar_ns, options.history_bars)
+        return history_rows(bars)
+
+    def history(self) -> Rows:
+        return self._history.copy()
+
+    # ---- the rows
+
+    async def released(self) -> AsyncIterator[list[Released]]:
+        if self._slices is not None:
+            async for items in self._slices.released():
+                yield items
+            return
+        while True:
+            self.check_tasks()
+            now_ns = self._rest.now_ns()
+            for index, number in self.intake.wants(now_ns):
+                if index not in self._filling:
+                    self._filling.add(index)
+                    self._spawn(self._backfill(index, number, now_ns))
+            items = self._release.live(self.intake.release(now_ns), now_ns)
+            self._room.set()
+            items += self.waiting_facts()
+            if items:
+                yield items
+            until_tick = (self._release.next_tick_ns - self._rest.now_ns()) / SECOND_NS
+            await self._until_arrived(min(max(until_tick, 0.0), _LONGEST_WAIT_SECONDS))
+
+    async def ack(self) -> None:
+        if self._slices is not None:
+            await self._slices.ack()
+
+    def waiting_facts(self) -> list[Released]:
+        facts: list[Released] = [
+            InstrumentsSet(self._release.last_ns, fact.instruments) for fact in self._facts
+        ]
+        if self._facts:
+            self.instruments = self._facts[-1].instruments
+            self._facts.clear()
+        return facts
+
+    async def _until_arrived(self, seconds: float) -> None:
+        self._arrived.clear()
+        try:
+            await asyncio.wait_for(self._arrived.wait(), seconds)
+        except TimeoutError:
+            return
+
+    async def _backfill(self, index: int, number: int, now_ns: int) -> None:
+        try:
+            await self._upkeep.backfill(index, number, now_ns)
+        finally:
+            self._filling.discard(index)
+            self._arrived.set()
+
+    async def _keep_up(self) -> None:
+        last_ns = self._rest.now_ns()
+        while True:
+            await asyncio.sleep(_UPKEEP_SECONDS)
+            now_ns = self._rest.now_ns()
+            if now_ns - last_ns > _SLEPT_NS:
+                # After a sleep of the host sockets look alive and are not.
+                self.renew_all()
+            last_ns = now_ns
+            await self.heal(now_ns)
+
+    async def heal(self, now_ns: int) -> None:
+        """Look after silent streams, filters and clock at this moment of the run clock."""
+        if self._slices is not None:
+            self._rest.set_now(now_ns)
+        silent = await self._upkeep.heal_silence(now_ns)
+        if silent:
+            self.intake.counts.silences += 1
+            self._renew({_SOCKET_OF_KIND[kind] for kind in silent}, now_ns)
+        fact = await self._upkeep.look(now_ns, self._release.last_ns)
+        if fact is not None:
+            self._facts.append(fact)
+
+    def _renew(self, paths: Sequence[str] | set[str], now_ns: int = 0) -> None:
+        if now_ns and now_ns - self._renewed_ns < self._options.silence_seconds * SECOND_NS:
+            return
+        self._renewed_ns = now_ns
+        for socket in self._sockets.values():
+            if socket.name.startswith(tuple(paths)):
+                socket.renew()
+
+    def renew_all(self) -> None:
+        """Drop every connection; each comes back by its owner."""
+        self._renew(_SOCKET_OF_KIND)
+
+    async def sockets_up(self, seconds: float) -> bool:
+        """Whether every socket is connected, waiting a bounded time for those that are not."""
+        self.check_tasks()
+        down = [socket.up.wait() for socket in self._sockets.values() if not socket.up.is_set()]
+        if not down:
+            return True
+        try:
+            await asyncio.wait_for(asyncio.gather(*down), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    # ---- the end
+
+    def stats(self) -> DataQuality:
+        return DataQuality.of(
+            self.feed_kind,
+            self.intake.counts,
+            self.intake.freshness,
+            self.intake.latencies,
+            self.intake.odd,
+            offset_ns=self._rest.offset_ns,
+            skew_ns=self._rest.skew_ns,
+            used_weight=self._limiter.used,
+            halted=self._upkeep.halted,
+        )
+
+    async def close(self) -> None:
+        if self._slices is not None:
+            await self._slices.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(socket.close() for socket in self._sockets.values()))
+        await self._rest.close()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or task.exception() is None:
+            self._tasks.discard(task)
+
+    def check_tasks(self) -> None:
+        """A task that died ends the feed with its reason: none dies unseen."""
+        for socket in self._sockets.values():
+            socket.check()
+        for task in tuple(self._tasks):
+            if task.done():
+                task.result()
+
+
+def _with_query(url: str, **values: str) -> str:
+    """The address with more query parameters."""
+    query = "&".join(f"{key}={value}" for key, value in values.items())
+    return f"{url}{'&' if '?' in url else '?'}{query}"

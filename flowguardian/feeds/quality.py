@@ -1,0 +1,194 @@
+"""Data quality of a feed: what was counted, how late rows were, how long streams were silent.
+
+Rule: counting never grows: ages are one number per stream, latencies a histogram, odd frames a short list.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from copy import copy
+
+import msgspec
+
+from flowguardian.market.records import SECOND_NS
+
+KEPT_FRAMES = 50
+KEPT_BYTES = 2_000
+_BINS = 256
+_PER_DOUBLING = 8
+
+
+class Counters(msgspec.Struct):
+    """Everything that is counted while frames are read."""
+
+    messages: int = 0
+    trades: int = 0
+    tops: int = 0
+    marks: int = 0
+    unused: int = 0  # known frames that nothing here reads: depth, klines, the other trade stream
+    replies: int = 0
+    duplicates: int = 0  # trades, quotes or marks that had been seen
+    out_of_order: int = 0  # trades that came after a later one, whether put back in order or too late for it
+    non_market: int = 0  # insurance fund, ADL, zero price: counted, never a price
+    implausible: int = 0  # a price ten times off, a crossed quote, a time out of range
+    malformed: int = 0
+    unknown: int = 0
+    foreign: int = 0  # of a symbol nobody asked for
+    id_gaps: int = 0
+    id_voids: int = 0  # ids that the venue itself does not have
+    id_resets: int = 0
+    backfilled: int = 0
+    backfills: int = 0
+    lost: int = 0
+    feed_gaps: int = 0
+    late: int = 0  # back-filled after the gap had been given up
+    overflows: int = 0
+    conflated: int = 0  # quotes replaced by a later one of the same interval
+    reconnects: int = 0
+    rotations: int = 0
+    silences: int = 0
+    filter_changes: int = 0
+    rest_failures: int = 0
+
+
+class Latencies:
+    """A histogram of latencies with eight bins per doubling: quantiles within 9 %, in a fixed size."""
+
+    def __init__(self) -> None:
+        self._bins = [0] * _BINS
+        self.count = 0
+
+    def note(self, latency_ns: int) -> None:
+        self.count += 1
+        self._bins[_bin(latency_ns)] += 1
+
+    def quantile_ms(self, share: float) -> float:
+        """The upper edge of the bin that holds this share of the latencies; 0 without any."""
+        wanted, seen = share * self.count, 0
+        for number, many in enumerate(self._bins):
+            seen += many
+            if many and seen >= wanted:
+                return _edge_ns(number) / 1e6
+        return 0.0
+
+
+def _bin(latency_ns: int) -> int:
+    micro = max(0, latency_ns) // 1000
+    if micro < _PER_DOUBLING:
+        return micro
+    shift = micro.bit_length() - 4
+    return min(_BINS - 1, shift * _PER_DOUBLING + (micro >> shift))
+
+
+def _edge_ns(number: int) -> int:
+    if number < _PER_DOUBLING:
+        return (number + 1) * 1000
+    shift = (number - _PER_DOUBLING) // _PER_DOUBLING
+    return (number - shift * _PER_DOUBLING + 1 << shift) * 1000
+
+
+class Freshness:
+    """The age of every stream by its last *new* event, never by its socket, and the share of time fresh."""
+
+    def __init__(self, streams: Iterable[str], limit_ns: int, now_ns: int = 0) -> None:
+        self._limit_ns = limit_ns
+        self._seen: dict[str, int] = dict.fromkeys(streams, 0)
+        self.longest_ns: dict[str, int] = dict.fromkeys(self._seen, 0)
+        self._began_ns = self._judged_ns = now_ns
+        self._fresh_ns = 0
+
+    def begin(self, now_ns: int) -> None:
+        """From here on time counts, and a stream that never delivers has been silent since now."""
+        self._began_ns = self._judged_ns = now_ns
+
+    def saw(self, stream: str, now_ns: int) -> None:
+        last = self._seen[stream] or self._began_ns
+        self.longest_ns[stream] = max(self.longest_ns[stream], now_ns - last)
+        self._seen[stream] = now_ns
+
+    def missing(self) -> list[str]:
+        """Streams that have not delivered at all."""
+        return [stream for stream, at in self._seen.items() if not at]
+
+    def silent(self, now_ns: int) -> list[str]:
+        """Streams that are older than the limit."""
+        return [s for s, at in self._seen.items() if now_ns - (at or self._began_ns) > self._limit_ns]
+
+    def judge(self, now_ns: int) -> list[str]:
+        """Count the time since the last call as fresh or not; returns the silent streams."""
+        silent = self.silent(now_ns)
+        if not silent:
+            self._fresh_ns += max(0, now_ns - self._judged_ns)
+        for stream in silent:
+            self.longest_ns[stream] = max(
+                self.longest_ns[stream], now_ns - (self._seen[stream] or self._began_ns)
+            )
+        self._judged_ns = max(self._judged_ns, now_ns)
+        return silent
+
+    def share(self) -> float:
+        """Share of the judged time in which every stream was fresh; 1 before any."""
+        whole = self._judged_ns - self._began_ns
+        return self._fresh_ns / whole if whole > 0 else 1.0
+
+
+class OddFrames:
+    """The last frames that could not be read, cut to a bounded size, with why."""
+
+    def __init__(self) -> None:
+        self._kept: deque[tuple[str, str]] = deque(maxlen=KEPT_FRAMES)
+
+    def keep(self, why: str, frame: bytes | str) -> None:
+        text = frame[:KEPT_BYTES]
+        self._kept.append((why, text.decode("utf-8", "replace") if isinstance(text, bytes) else text))
+
+    def kept(self) -> tuple[tuple[str, str], ...]:
+        return tuple(self._kept)
+
+
+class DataQuality(msgspec.Struct, frozen=True):
+    """The data-quality table of a report."""
+
+    feed: str
+    counts: Counters
+    max_silence_seconds: dict[str, float]
+    latency_p50_ms: float
+    latency_p95_ms: float
+    latency_p99_ms: float
+    fresh_share: float
+    clock_offset_ms: float
+    clock_skew_ms: float
+    used_weight: int
+    odd_frames: tuple[tuple[str, str], ...]
+    halted: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        feed: str,
+        counts: Counters,
+        freshness: Freshness,
+        latencies: Latencies,
+        odd: OddFrames,
+        *,
+        offset_ns: int = 0,
+        skew_ns: int = 0,
+        used_weight: int = 0,
+        halted: tuple[str, ...] = (),
+    ) -> DataQuality:
+        """A copy of what the parts of a feed counted so far."""
+        return cls(
+            feed=feed,
+            counts=copy(counts),
+            max_silence_seconds={s: ns / SECOND_NS for s, ns in freshness.longest_ns.items()},
+            latency_p50_ms=latencies.quantile_ms(0.50),
+            latency_p95_ms=latencies.quantile_ms(0.95),
+            latency_p99_ms=latencies.quantile_ms(0.99),
+            fresh_share=freshness.share(),
+            clock_offset_ms=offset_ns / 1e6,
+            clock_skew_ms=skew_ns / 1e6,
+            used_weight=used_weight,
+            odd_frames=odd.kept(),
+            halted=halted,
+        )
