@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 CALLED_BY_A_FRAMEWORK = re.compile(r"command|callback|\w*validator|\w*serializer|overload|register|fixture")
+OVERRIDES = frozenset({"capture_signals"})  # uvicorn calls it: the venue handles signals itself
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -94,6 +95,8 @@ def definitions(source: Source) -> Iterator[tuple[ast.AST, str]]:
     """Functions, methods and classes that somebody must call by name."""
     for node in ast.walk(source.tree):
         if isinstance(node, Function | ast.ClassDef) and not re.fullmatch(r"__\w+__", node.name):
+            if node.name in OVERRIDES:
+                continue
             decorators = [
                 dotted(mark.func if isinstance(mark, ast.Call) else mark) for mark in node.decorator_list
             ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import suppress
+from typing import Any
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -21,12 +22,13 @@ class Client:
     def __init__(self, venue, public, market, token="token"):
         self.venue, self.token = venue, token
         self.urls = {
-            name: f"{venue.root}/{name[:-1]}/stream?streams={'/'.join(streams)}&lockstep={token}&socket={name}"
+            name: f"{venue.root}/{name[:-1]}/stream?streams={'/'.join(streams)}"
+            f"&lockstep={token}&socket={name}"
             for name, streams in (("public0", public), ("market0", market))
             if streams
         }
         self.sockets = {}
-        self.control = None
+        self.control: Any = None
         self.ready = None
 
     async def go(self, from_ns=0, **more):
@@ -60,7 +62,7 @@ class Client:
 
     async def slices(self, count=None):
         """So many slices, each acknowledged; all of them without a count."""
-        taken = []
+        taken: list[Any] = []
         while count is None or len(taken) < count:
             one = await self.offered()
             if one is None:

@@ -75,6 +75,7 @@ def running_venue(*arguments: str, quiet: bool = True) -> Iterator[VenueProcess]
             command(*arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=said, encoding="utf-8"
         )
         try:
+            assert process.stdout is not None
             line = process.stdout.readline()
             if not line:
                 process.wait(timeout=20)

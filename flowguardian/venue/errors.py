@@ -18,15 +18,11 @@ class Refusal(Exception):
 
 
 def missing(name: str) -> Refusal:
-    return Refusal(
-        400, -1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed."
-    )
+    return Refusal(400, -1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
 
 
 def illegal(name: str, pattern: str) -> Refusal:
-    return Refusal(
-        400, -1100, f"Illegal characters found in parameter '{name}'; legal range is '{pattern}'."
-    )
+    return Refusal(400, -1100, f"Illegal characters found in parameter '{name}'; legal range is '{pattern}'.")
 
 
 def invalid(name: str) -> Refusal:

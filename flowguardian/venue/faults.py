@@ -254,8 +254,8 @@ class Faults:
             out.append((*row[:6], 0, 0, 0, 0, number + shift))
             shift += 1
         burst = self._hit("burst", row)
-        for copy in range(max(1, burst.fault.count) if burst is not None else 1):
-            out.append((*row[:10], number + shift + copy))
+        copies = range(max(1, burst.fault.count) if burst is not None else 1)
+        out.extend((*row[:10], number + shift + copy) for copy in copies)
         shift += max(1, burst.fault.count) - 1 if burst is not None else 0
         if shift != before:
             shifts.append((at_ns, shift))

@@ -282,4 +282,3 @@ def book_levels(top: Top, tick: int, step: int, depth: int) -> tuple[Side, Side]
 def slice_end(from_ns: int, slice_ns: int, end_ns: int) -> int:
     """Slices end at multiples of their length, so that no quote interval straddles two of them."""
     return min((from_ns // slice_ns + 1) * slice_ns, end_ns)
-

@@ -160,9 +160,7 @@ def _of_frames(paths: Sequence[Path], symbols: Sequence[str] | None) -> RowMarke
     return RowMarket(rows, names, instruments, feed_kind="recorded", print_kinds=numbered)
 
 
-def _take(
-    frame: bytes, found: dict[str, list[tuple[int, ...]]], kinds: dict[tuple[str, int], str]
-) -> None:
+def _take(frame: bytes, found: dict[str, list[tuple[int, ...]]], kinds: dict[tuple[str, int], str]) -> None:
     message = wire.decode(frame)
     if isinstance(message, wire.Trade | wire.BookTicker):
         rows = found.setdefault(message.symbol, [])

@@ -106,9 +106,7 @@ def levels(form: Form, side: Levels) -> str:
     return f"[{inner}]"
 
 
-def force_order(
-    form: Form, ms: int, price: int, qty: int, *, seller: bool, all_symbols: bool
-) -> str:
+def force_order(form: Form, ms: int, price: int, qty: int, *, seller: bool, all_symbols: bool) -> str:
     amount, at = text(qty, form.qty), text(price, form.price)
     marks = f'"ps":"{form.symbol}","st":1'
     return (

@@ -121,7 +121,7 @@ def test_an_oversized_frame_closes_its_connection_with_a_code(venue, size, code)
             await client.send("x" * size)
             with pytest.raises(ConnectionClosed) as closed:
                 await asyncio.wait_for(client.recv(), 20)
-            return closed.value.rcvd.code
+            return closed.value.rcvd.code  # type: ignore[union-attr]
 
     assert asyncio.run(run()) == code
     assert venue.get("/fapi/v1/ping").status == 200
@@ -135,12 +135,14 @@ def test_a_client_that_talks_too_much_is_disconnected(venue):
                     await client.send('{"method":"LIST_SUBSCRIPTIONS","id":9}')
                 while True:
                     await asyncio.wait_for(client.recv(), 20)
-            return closed.value.rcvd.code
+            return closed.value.rcvd.code  # type: ignore[union-attr]
 
     assert asyncio.run(run()) == 1008
 
 
-@pytest.mark.parametrize("path", ["/ws", "/stream?streams=btcusdt@aggTrade", "/ws/btcusdt@bookTicker", "/private/ws"])
+@pytest.mark.parametrize(
+    "path", ["/ws", "/stream?streams=btcusdt@aggTrade", "/ws/btcusdt@bookTicker", "/private/ws"]
+)
 def test_legacy_and_private_paths_connect_acknowledge_and_stay_silent(venue, path):
     async def run():
         async with connect(venue.root + path, compression=None) as client:
@@ -179,7 +181,9 @@ def test_a_thousand_connections_are_served_or_refused_by_name():
 
         async def one():
             try:
-                return await connect(venue.root + "/market/ws/btcusdt@aggTrade", compression=None, open_timeout=60)
+                return await connect(
+                    venue.root + "/market/ws/btcusdt@aggTrade", compression=None, open_timeout=60
+                )
             except InvalidStatus as refused:
                 return refused.response.status_code
 

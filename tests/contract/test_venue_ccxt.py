@@ -2,6 +2,7 @@
 
 import asyncio
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -102,7 +103,7 @@ def test_an_unknown_symbol_is_a_bad_symbol(rest):
 
 def test_pro_watches_trades(venue):
     async def work(exchange):
-        seen = {}
+        seen: dict[Any, Any] = {}
         while len(seen) < 5:
             seen |= {trade["id"]: trade for trade in await exchange.watch_trades(BTC)}
         return seen
@@ -131,7 +132,7 @@ def test_pro_watches_candles(venue):
 
 def test_pro_keeps_an_order_book_from_snapshot_and_changes(venue):
     async def work(exchange):
-        nonces = set()
+        nonces: set[int] = set()
         while len(nonces) < 4:
             book = await exchange.watch_order_book(BTC)
             nonces.add(book["nonce"])

@@ -110,7 +110,9 @@ def test_malformed_and_unknown_frames_are_counted_too(venue):
 def test_a_non_market_print_has_its_word_on_the_trade_stream(venue):
     async def work(client):
         await client.go()
-        await asyncio.to_thread(lambda: venue.inject(kind="non_market", text="INSURANCE_FUND", symbols="BTCUSDT"))
+        await asyncio.to_thread(
+            lambda: venue.inject(kind="non_market", text="INSURANCE_FUND", symbols="BTCUSDT")
+        )
         return await client.slices(4)
 
     prints = payloads(driven(venue, work, market=["btcusdt@trade"]), "market0")
@@ -195,7 +197,11 @@ def test_a_silent_path_connects_and_tells_nothing(venue):
         ({"status": 403}, 403, "<html>"),
         ({"status": 451}, 451, "restricted location"),
         ({"status": 503}, 503, "Service Unavailable"),
-        ({"status": 503, "text": "Unknown error, please check your request or try again later."}, 503, "Unknown"),
+        (
+            {"status": 503, "text": "Unknown error, please check your request or try again later."},
+            503,
+            "Unknown",
+        ),
         ({"status": 503, "code": -1008, "text": "Server is currently overloaded"}, 503, "-1008"),
         ({"status": 502, "text": "<html>Bad Gateway</html>"}, 502, "Bad Gateway"),
         ({"status": 0, "seconds": 0.1}, 504, ""),
@@ -205,7 +211,9 @@ def test_a_request_fails_in_the_way_that_was_asked_for(shared, fault, status, sa
     shared.inject(kind="rest", path="/fapi/v1/time", **fault)
     answer = shared.get("/fapi/v1/time")
     assert answer.status == status and said in answer.body.decode()
-    assert answer.headers["Retry-After"] == (str(fault["retry_after_seconds"]) if status in (429, 418) else None)
+    assert answer.headers["Retry-After"] == (
+        str(fault["retry_after_seconds"]) if status in (429, 418) else None
+    )
     assert shared.get("/fapi/v1/ping").status == 200
     shared.get("/control/faults", "DELETE")
     assert shared.get("/fapi/v1/time").status == 200

@@ -109,7 +109,11 @@ def test_trades_of_the_slice_on_offer_can_be_asked_for_and_later_ones_cannot(ven
         await client.go()
         await client.slices(5)
         said, frames = await client.offered()
-        return said, frames, await asyncio.to_thread(venue.get, "/fapi/v1/aggTrades?symbol=BTCUSDT&limit=1000")
+        return (
+            said,
+            frames,
+            await asyncio.to_thread(venue.get, "/fapi/v1/aggTrades?symbol=BTCUSDT&limit=1000"),
+        )
 
     said, frames, answer = driven(venue, work)
     times = [trade["T"] for trade in answer.json()]

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
@@ -25,13 +26,13 @@ def venue():
     """A venue whose market has passed a funding time and a liquidation."""
     with running_venue("--start", "2025-01-01T07:50", "--hours", "3", "--speed", "1000") as process:
         frames = asyncio.run(first_frames(process, [*shapes.FRAMES]))
-        process.frames = frames
+        process.frames = frames  # type: ignore[attr-defined]
         yield process
 
 
 async def first_frames(process, names):
     """The first payload of each stream; names are category/stream."""
-    found = {}
+    found: dict[str, Any] = {}
 
     async def read(category):
         wanted = [name.partition("/")[2] for name in names if name.startswith(category)]

@@ -68,7 +68,7 @@ def run(
 
     async def work() -> BinanceFeed:
         options = FeedOptions(history_bars=HISTORY)
-        feed = BinanceFeed(venue, SYMBOLS, options, clock=HostClock(), lockstep_token="run")  # noqa: S106
+        feed = BinanceFeed(venue, SYMBOLS, options, clock=HostClock(), lockstep_token="run")
         writer, taken = TapeWriter(tape), 0
         try:
             await feed.start(cursor or Cursor())

@@ -185,7 +185,7 @@ def test_notifications_without_a_name_are_off_with_one_warning(tmp_path: Path) -
 
 
 def test_secrets_are_never_shown(tmp_path: Path) -> None:
-    token = "tgram://s3cr3t"  # noqa: S105
+    token = "tgram://s3cr3t"
     text = "notify:\n  urls: ['${BOT}']\n"
     found = loaded(tmp_path, text, env={"BOT": token})
     assert found.settings.notify.urls == (token,)

@@ -1,6 +1,7 @@
 """Requests on a stream socket: each gets the documented answer, whatever was sent."""
 
 import json
+from typing import Any, cast
 
 import pytest
 
@@ -26,7 +27,7 @@ def hub():
 
 @pytest.fixture
 def connection(hub):
-    made = Connection(Line(), "market", combined=True, token="t", name="market0")
+    made = Connection(cast("Any", Line()), "market", combined=True, token="t", name="market0")
     hub.add(made, [])
     return made
 
@@ -115,7 +116,7 @@ def test_the_envelope_is_a_property(hub, connection):
 
 
 def test_frames_are_counted_by_the_names_of_a_lock_step_client(hub, connection):
-    stranger = Connection(Line(), "market", combined=True)
+    stranger = Connection(cast("Any", Line()), "market", combined=True)
     hub.add(stranger, ["btcusdt@aggTrade"])
     connection.out = [b"1", b"2"]
     stranger.out = [b"3"]
