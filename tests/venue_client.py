@@ -10,7 +10,7 @@ import json
 from contextlib import suppress
 from typing import Any
 
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 WITHIN_SECONDS = 30
@@ -19,25 +19,22 @@ WITHIN_SECONDS = 30
 class Client:
     """Two data sockets and the control socket."""
 
-    def __init__(self, venue, public, market, token="token"):
-        self.venue, self.token = venue, token
+    def __init__(self, venue, public, market):
+        self.venue = venue
         self.urls = {
-            name: f"{venue.root}/{name[:-1]}/stream?streams={'/'.join(streams)}"
-            f"&lockstep={token}&socket={name}"
+            name: f"{venue.root}/{name[:-1]}/stream?streams={'/'.join(streams)}&lockstep=test&socket={name}"
             for name, streams in (("public0", public), ("market0", market))
             if streams
         }
-        self.sockets = {}
+        self.sockets: dict[str, ClientConnection] = {}
         self.control: Any = None
-        self.ready = None
+        self.ready: Any = None
 
     async def go(self, from_ns=0, **more):
         for name, url in self.urls.items():
             if name not in self.sockets:
                 self.sockets[name] = await connect(url, compression=None)
-        self.control = await connect(
-            f"{self.venue.addresses['control']}?lockstep={self.token}", compression=None
-        )
+        self.control = await connect(f"{self.venue.addresses['control']}?lockstep=test", compression=None)
         await self.say(op="go", from_ns=from_ns, **more)
         self.ready = await self.said()
         return self.ready
@@ -90,6 +87,15 @@ def driven(venue, work, public=("btcusdt@bookTicker",), market=("btcusdt@aggTrad
             await client.close()
 
     return asyncio.run(run())
+
+
+async def until_closed(socket):
+    """The close code of a socket whose frames are read to the end; None when there was no goodbye."""
+    try:
+        while True:
+            await asyncio.wait_for(socket.recv(), WITHIN_SECONDS)
+    except ConnectionClosed as closed:
+        return closed.rcvd.code if closed.rcvd is not None else None
 
 
 def payloads(slices, name):

@@ -34,6 +34,7 @@ class VenueProcess:
 
     def __init__(self, process, addresses):
         self.process, self.addresses = process, addresses
+        self.frames: dict[str, dict] = {}
         self.rest = addresses["rest"]
         self.root = addresses["ws_public"].removesuffix("/public")
 

@@ -16,6 +16,17 @@ from flowguardian.cli import output
 if TYPE_CHECKING:
     from flowguardian.venue.faults import Plan
 
+FaultsOption = Annotated[
+    Path | None, typer.Option(help="A fault plan (JSON).", show_default=False, exists=True, dir_okay=False)
+]
+FundingOption = Annotated[
+    Path | None, typer.Option(help="Funding rates for bars.", show_default=False, exists=True)
+]
+PlaceOption = Annotated[
+    Path | None,
+    typer.Option(help="File that keeps the market time over a planned stop.", show_default=False),
+]
+
 
 def venue(
     market: Annotated[
@@ -38,19 +49,11 @@ def venue(
     ] = "",
     seed: Annotated[int, typer.Option(help="Seed of what is derived from bars.", min=0)] = 0,
     history_bars: Annotated[int, typer.Option(help="Bars of history before the start.", min=0)] = 240,
-    faults: Annotated[
-        Path | None,
-        typer.Option(help="A fault plan (JSON).", show_default=False, exists=True, dir_okay=False),
-    ] = None,
-    funding: Annotated[
-        Path | None, typer.Option(help="Funding rates for bars.", show_default=False, exists=True)
-    ] = None,
+    faults: FaultsOption = None,
+    funding: FundingOption = None,
     prints_per_minute: Annotated[int, typer.Option(help="Derived trades per minute and symbol.", min=1)] = 60,
     tops_per_minute: Annotated[int, typer.Option(help="Derived quotes per minute and symbol.", min=0)] = 60,
-    place: Annotated[
-        Path | None,
-        typer.Option(help="File that keeps the market time over a planned stop.", show_default=False),
-    ] = None,
+    place: PlaceOption = None,
 ) -> int:
     """Serve a market as a Binance USD-M exchange would, on one local port."""
     import asyncio

@@ -23,6 +23,7 @@ from flowguardian.venue.subscriptions import (
     LEGACY,
     MOST_REQUEST_BYTES,
     MOST_STREAMS,
+    UNREADABLE,
     Connection,
     answer,
 )
@@ -40,10 +41,12 @@ def host_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
-async def _refuse(send: Send, status: int, text: bytes) -> None:
+async def _refuse(scope: Scope, send: Send, status: int, text: bytes) -> None:
+    """Answer a handshake by an ordinary response."""
     start = {"type": "websocket.http.response.start", "status": status, "headers": []}
     await send(start)
     await send({"type": "websocket.http.response.body", "body": text})
+    wire_of(scope).handshake_complete = True  # Else the server calls this an unfinished one.
 
 
 class StreamEndpoint:
@@ -59,10 +62,10 @@ class StreamEndpoint:
         token = query.get("lockstep", "")
         market, faults = self._pacer.market, self._pacer.faults
         if faults.of("maintenance", market.now_ns):
-            await _refuse(send, 503, b"Service Unavailable")
+            await _refuse(scope, send, 503, b"Service Unavailable")
             return
         if not token and not self._connections.admit(host_ms()):
-            await _refuse(send, 429, b"Too many connections; at most 300 per 5 minutes and IP.")
+            await _refuse(scope, send, 429, b"Too many connections; at most 300 per 5 minutes and IP.")
             return
         category, kind, streams = _asked(scope["path"], query)
         await send({"type": "websocket.accept"})
@@ -145,7 +148,7 @@ class ControlEndpoint:
                 body = message.get("text") or message.get("bytes") or b""
                 try:
                     talk.take(msgspec.json.decode(body, type=Command))
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                except UNREADABLE as error:
                     say({"op": "error", "message": f"no command: {error}"})
         finally:
             talk.lost()

@@ -88,7 +88,7 @@ def plan_of(body: bytes) -> Plan:
     """The plan in a file or a request. Raises FaultPlanError."""
     try:
         plan = msgspec.json.decode(body, type=Plan)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FaultPlanError(f"the fault plan cannot be read: {error}") from error
     for fault in plan.faults:
         if fault.kind not in KINDS:
@@ -254,9 +254,9 @@ class Faults:
             out.append((*row[:6], 0, 0, 0, 0, number + shift))
             shift += 1
         burst = self._hit("burst", row)
-        copies = range(max(1, burst.fault.count) if burst is not None else 1)
-        out.extend((*row[:10], number + shift + copy) for copy in copies)
-        shift += max(1, burst.fault.count) - 1 if burst is not None else 0
+        copies = max(1, burst.fault.count) if burst is not None else 1
+        out.extend((*row[:10], number + shift + copy) for copy in range(copies))
+        shift += copies - 1
         if shift != before:
             shifts.append((at_ns, shift))
 

@@ -122,9 +122,9 @@ def _of_tape(run: Path, symbols: Sequence[str] | None) -> RowMarket:
     market = rows[(rows["symbol"] < len(symbols)) & (rows["kind"] != Kind.HISTORY)]
     if not len(market):
         raise MarketSpecError(f"{run}: no rows of {', '.join(symbols)} on the tape; name a run that traded.")
-    past = rows[rows["kind"] == Kind.HISTORY]
+    past = rows[rows["kind"] == Kind.HISTORY].copy()
     market = market[market["symbol"] != NO_SYMBOL].copy()
-    market["ts_ns"] = 0
+    market["ts_ns"] = past["ts_ns"] = 0
     return RowMarket(
         market, symbols, [instrument_for(symbol) for symbol in symbols], feed_kind="recorded", history=past
     )

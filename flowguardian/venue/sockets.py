@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 
 WIRE = "venue.wire"
 """Key of the wire in the state of a scope."""
@@ -59,7 +60,7 @@ class Wire(WebSocketsSansIOProtocol):
 
     async def drained(self) -> None:
         """Until the client has taken enough; a mute or lost one is not waited for."""
-        if not self.muted and not self.disconnected:
+        if self.hears:
             await self.writable.wait()
 
     def mute(self) -> None:
@@ -75,6 +76,11 @@ class Wire(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         if not self.muted:
             super().data_received(data)
+
+    def handle_close(self, event: Frame) -> None:
+        super().handle_close(event)
+        # Nobody waits for a client that has said goodbye and does not read any more.
+        self.writable.set()
 
     def send_keepalive_ping(self) -> None:
         if not self.muted:

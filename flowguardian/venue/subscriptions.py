@@ -21,6 +21,8 @@ PUBLIC, MARKET = "public", "market"
 CATEGORIES = (PUBLIC, MARKET, "private")
 LEGACY = "legacy"
 _LONGEST_ID = 64
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What reading a message of a stranger can end in; brackets within brackets have no end."""
 _NAME = re.compile(r"[!0-9A-Za-z_@.]{1,100}")
 _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 _PUBLIC_KIND = re.compile(
@@ -135,7 +137,7 @@ def _encoded(value: object) -> bytes:
 def _handled(hub: Hub, connection: Connection, message: str | bytes) -> dict[str, Any]:
     try:
         request = msgspec.json.decode(message)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise BadRequest(3, "Invalid JSON: expected value at line 1 column 1") from error
     if not isinstance(request, dict):
         raise BadRequest(2, "Invalid request: request must be an object")

@@ -2,7 +2,6 @@
 
 import asyncio
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
@@ -103,7 +102,7 @@ def test_an_unknown_symbol_is_a_bad_symbol(rest):
 
 def test_pro_watches_trades(venue):
     async def work(exchange):
-        seen: dict[Any, Any] = {}
+        seen: dict[str, dict] = {}
         while len(seen) < 5:
             seen |= {trade["id"]: trade for trade in await exchange.watch_trades(BTC)}
         return seen

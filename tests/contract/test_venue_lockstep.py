@@ -109,11 +109,8 @@ def test_trades_of_the_slice_on_offer_can_be_asked_for_and_later_ones_cannot(ven
         await client.go()
         await client.slices(5)
         said, frames = await client.offered()
-        return (
-            said,
-            frames,
-            await asyncio.to_thread(venue.get, "/fapi/v1/aggTrades?symbol=BTCUSDT&limit=1000"),
-        )
+        path = "/fapi/v1/aggTrades?symbol=BTCUSDT&limit=1000"
+        return said, frames, await asyncio.to_thread(venue.get, path)
 
     said, frames, answer = driven(venue, work)
     times = [trade["T"] for trade in answer.json()]
@@ -232,6 +229,7 @@ def test_the_place_is_kept_over_a_planned_stop_of_the_venue(tmp_path):
     async def work(client):
         await client.go()
         await client.slices(7)
+        await client.offered()
         await client.say(op="pause")
         return (await client.said())["market_ns"]
 

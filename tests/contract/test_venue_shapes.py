@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
@@ -26,25 +25,25 @@ def venue():
     """A venue whose market has passed a funding time and a liquidation."""
     with running_venue("--start", "2025-01-01T07:50", "--hours", "3", "--speed", "1000") as process:
         frames = asyncio.run(first_frames(process, [*shapes.FRAMES]))
-        process.frames = frames  # type: ignore[attr-defined]
+        process.frames = frames
         yield process
 
 
 async def first_frames(process, names):
     """The first payload of each stream; names are category/stream."""
-    found: dict[str, Any] = {}
+    found: dict[str, dict] = {}
 
     async def read(category):
         wanted = [name.partition("/")[2] for name in names if name.startswith(category)]
         url = f"{process.root}/{category}/stream?streams={'/'.join(wanted)}"
-        async with connect(url) as socket:
+        async with connect(url, close_timeout=0.2) as socket:
             while not all(f"{category}/{stream}" in found for stream in wanted):
                 frame = json.loads(await socket.recv())
                 found.setdefault(f"{category}/{frame['stream']}", frame["data"])
 
     await asyncio.wait_for(asyncio.gather(read("public"), read("market")), WITHIN_SECONDS)
     while process.get("/fapi/v1/fundingRate?symbol=BTCUSDT").json() == []:
-        async with connect(f"{process.root}/market/ws/btcusdt@markPrice@1s") as socket:
+        async with connect(f"{process.root}/market/ws/btcusdt@markPrice@1s", close_timeout=0.2) as socket:
             await asyncio.wait_for(socket.recv(), WITHIN_SECONDS)
     return found
 

@@ -142,9 +142,8 @@ def test_the_open_candle_is_made_of_the_trades_so_far(market):
     shown(market, START + 30 * SECOND_NS)
     candle = market.candles(0, "1m", limit=1)[0]
     rows = market.trades[0].between(START, START + 30 * SECOND_NS)
-    assert (
-        candle.trades == len(rows) and candle.first_id == rows["id"][0] and candle.last_id == rows["id"][-1]
-    )
+    assert candle.trades == len(rows)
+    assert (candle.first_id, candle.last_id) == (rows["id"][0], rows["id"][-1])
     assert candle.high == text(int(rows["a"].max()), 2)
 
 

@@ -1,7 +1,7 @@
 """Requests on a stream socket: each gets the documented answer, whatever was sent."""
 
 import json
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -20,6 +20,13 @@ class Line:
         self.frames += frames
 
 
+RUN_NAME = "one-run"
+
+
+def wire() -> Any:
+    return Line()
+
+
 @pytest.fixture
 def hub():
     return Hub()
@@ -27,7 +34,7 @@ def hub():
 
 @pytest.fixture
 def connection(hub):
-    made = Connection(cast("Any", Line()), "market", combined=True, token="t", name="market0")
+    made = Connection(wire(), "market", combined=True, token=RUN_NAME, name="market0")
     hub.add(made, [])
     return made
 
@@ -116,11 +123,11 @@ def test_the_envelope_is_a_property(hub, connection):
 
 
 def test_frames_are_counted_by_the_names_of_a_lock_step_client(hub, connection):
-    stranger = Connection(cast("Any", Line()), "market", combined=True)
+    stranger = Connection(wire(), "market", combined=True)
     hub.add(stranger, ["btcusdt@aggTrade"])
     connection.out = [b"1", b"2"]
     stranger.out = [b"3"]
-    assert hub.counts("t") == {"market0": 2}
+    assert hub.counts(RUN_NAME) == {"market0": 2}
     hub.flush()
     assert connection.wire.frames == [b"1", b"2"] and stranger.wire.frames == [b"3"] and not connection.out
 
@@ -128,6 +135,6 @@ def test_frames_are_counted_by_the_names_of_a_lock_step_client(hub, connection):
 def test_a_socket_that_is_gone_counts_nothing(hub, connection):
     connection.out = [b"1"]
     connection.wire.hears = False
-    assert hub.counts("t") == {}
+    assert hub.counts(RUN_NAME) == {}
     hub.remove(connection)
     assert not hub.connections and not hub.free_listeners
