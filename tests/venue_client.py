@@ -53,6 +53,8 @@ class Client:
         assert said["op"] == "slice", said
         frames = {}
         for name, count in said["frames"].items():
+            if name not in self.sockets:
+                continue  # Closed here after the venue had announced the slice: nobody reads these.
             receive = self.sockets[name].recv
             frames[name] = [await asyncio.wait_for(receive(), WITHIN_SECONDS) for _ in range(count)]
         return said, frames
