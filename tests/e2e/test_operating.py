@@ -21,14 +21,18 @@ def going(tmp_path: Path) -> tuple[Path, threading.Thread]:
     run_dir = tmp_path / "run"
     write_manifest(run_dir, make_manifest(speed=60.0))
     # The run lives in one thread: its SQLite connections stay with the thread that opened them.
-    thread = threading.Thread(target=_whole, args=(run_dir,))
+    live = threading.Event()
+    thread = threading.Thread(target=_whole, args=(run_dir, live))
     thread.start()
+    # A first start compiles kernels; an operator's command is asked of an engine that is live.
+    assert live.wait(120), "the engine did not go live"
     return run_dir, thread
 
 
-def _whole(run_dir: Path) -> None:
+def _whole(run_dir: Path, live: threading.Event) -> None:
     process = EngineProcess(run_dir)
     process.prepare()
+    live.set()
     process.run()
     process.close()
 
