@@ -276,3 +276,105 @@ def money(amount: Decimal) -> str:
 def side_name(side: int) -> str:
     """LONG or SHORT."""
     return "LONG" if side > 0 else "SHORT"
+
+
+class DoctorLine(msgspec.Struct, frozen=True):
+    """One check: `state` is ok, fixed, warn or red; `detail` and `fix` are in English here."""
+
+    item: str
+    state: str
+    detail: str
+    fix: str
+
+
+class StreamHeard(msgspec.Struct, frozen=True):
+    """A class of streams (trades, quotes, marks): messages while it was listened to, and who sent none."""
+
+    name: str
+    messages: int
+    heard: tuple[str, ...]
+    missing: tuple[str, ...]
+    max_silence_seconds: float
+
+
+class Filters(msgspec.Struct, frozen=True):
+    """What a symbol can be ordered in."""
+
+    symbol: str
+    tick: Decimal
+    step: Decimal
+    min_qty: Decimal
+    max_qty: Decimal
+    min_notional_usdt: Decimal
+
+
+class VenueHeard(msgspec.Struct, frozen=True):
+    """What a venue said; `offset_ms` is its clock minus ours, null for a local venue's own market time."""
+
+    venue: str
+    seconds: float
+    streams: tuple[StreamHeard, ...]
+    filters: tuple[Filters, ...]
+    offset_ms: float | None
+    latency_p50_ms: float
+    latency_p99_ms: float
+    tape_mb_per_hour: float
+
+
+class Doctor(msgspec.Struct, frozen=True):
+    """`doctor`: `state` is the worst of all lines; red is exit code 3. `venue` is null without --venue."""
+
+    state: str
+    lines: tuple[DoctorLine, ...]
+    venue: VenueHeard | None
+
+
+class RunLine(msgspec.Struct, frozen=True):
+    """A run of `runs list`; `state` as in Status, or unreadable. Run time is wall clock where a supervisor knew it."""
+
+    run_id: str
+    run_dir: str
+    kind: str
+    feed: str
+    state: str
+    verdict: str
+    started: Moment | None
+    run_seconds: float
+    entries: int
+    size_bytes: int
+    why: str
+
+
+class RunList(msgspec.Struct, frozen=True):
+    """`runs list`, oldest first."""
+
+    runs: tuple[RunLine, ...]
+    size_bytes: int
+
+
+class ComparedLine(msgspec.Struct, frozen=True):
+    """One figure of both runs, as the report defines it; null = not measured."""
+
+    name: str
+    left: int | float | Decimal | str | None
+    right: int | float | Decimal | str | None
+    same: bool
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """`runs compare`; `first_difference` is the first row that differs though both saw the same market, 0 = none."""
+
+    left: str
+    right: str
+    lines: tuple[ComparedLine, ...]
+    settings: tuple[ComparedLine, ...]
+    first_difference: int
+
+
+class Pruned(msgspec.Struct, frozen=True):
+    """`runs prune`: what was (or with --dry-run would be) deleted, and what was kept and why."""
+
+    dry_run: bool
+    deleted: tuple[RunLine, ...]
+    kept: tuple[RunLine, ...]
+    freed_bytes: int

@@ -73,6 +73,13 @@ COMMANDS: dict[str, Entry] = {
         "venue", "venue", "Serve a market as a Binance USD-M exchange on a local port.",
         "시장을 로컬 포트에서 바이낸스 USD-M 거래소처럼 제공합니다.",
     ),
+    "doctor": Entry(
+        "doctor", "doctor", "Check what a start needs, repair what is safe, listen to a venue.",
+        "시작에 필요한 것을 점검하고, 안전한 것은 고치고, 거래소를 들어 봅니다.",
+    ),
+    "runs": Entry(
+        "runs", "runs", "List, compare and prune runs.", "실행을 나열하고, 비교하고, 정리합니다.",
+    ),
     "halt": Entry(
         "operating", "halt", "Take no more entries; exits go on.", "진입을 멈춥니다. 청산은 계속됩니다.",
     ),
@@ -149,7 +156,7 @@ def _run(args: list[str]) -> int:
         name = next((arg for arg in args if not arg.startswith("-")), "")
         command = typer.main.get_command(build([name] if name in COMMANDS else [], language))
         # Not `command(...)`: that would turn Ctrl-C and a closed pipe into exit codes of its own.
-        asked = [*args, "--help"] if args in ([], ["config"], ["data"]) else args
+        asked = [*args, "--help"] if args in ([], ["config"], ["data"], ["runs"]) else args
         with command.make_context("flowguardian", asked) as context:
             done = command.invoke(context)
         return done if isinstance(done, int) else output.EXIT_OK

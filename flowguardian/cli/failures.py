@@ -45,6 +45,7 @@ KNOWN: dict[str, tuple[str, str, int]] = {
     ),
     "LockError": ("the lock of the run cannot be used", "check the folder and its permissions", EXIT_USAGE),
     "CommandError": ("the command did not reach the run", "check the run directory", EXIT_USAGE),
+    "UnknownVenue": ("there is no such venue", "name a known one, or the address of one", EXIT_USAGE),
     "NotADuration": ("a duration cannot be read", "write it like 12h, 60m, 90s or 1h30m", EXIT_USAGE),
     "UsageError": ("the command was not understood", "add --help to see what it takes", EXIT_USAGE),
     "ClickException": ("the command was not understood", "add --help to see what it takes", EXIT_USAGE),

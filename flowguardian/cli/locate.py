@@ -41,7 +41,7 @@ def find_run(run: str = "", runs: Path = RUNS) -> Path:
             f"{run} is not a run", where=str(Path(run).resolve()), fix="name a run directory, or a run id",
             why=f"it holds neither {' nor '.join(MARKS)}",
         )  # fmt: skip
-    known = [place.name for place in _all(runs)]
+    known = [place.name for place in all_runs(runs)]
     near = get_close_matches(run, known, 1, 0.5)
     why = f"the runs there are: {', '.join(known[-5:])}" if known else "that folder holds no run"
     fix = (
@@ -58,7 +58,7 @@ def is_run(place: Path) -> bool:
 
 
 def _latest(runs: Path) -> Path:
-    found = _all(runs)
+    found = all_runs(runs)
     if not found:
         raise CliError(
             "there is no run yet", where=str(runs.resolve()), why="that folder holds no run",
@@ -67,7 +67,7 @@ def _latest(runs: Path) -> Path:
     return found[-1]
 
 
-def _all(runs: Path) -> list[Path]:
+def all_runs(runs: Path) -> list[Path]:
     """Runs in the order of their start: the manifest is written once, at the start."""
     if not runs.is_dir():
         return []

@@ -175,6 +175,20 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "shadowed": ("Limits that can never bind", "적용될 수 없는 한도"),
     "warnings": ("Warnings", "경고"),
     "interrupted": ("interrupted", "중단됨"),
+    # doctor
+    "doctor_ok": ("everything a start needs is there", "시작에 필요한 것이 모두 있습니다"),
+    "doctor_fixed": (
+        "everything a start needs is there; some of it was repaired",
+        "시작에 필요한 것이 모두 있습니다; 일부는 고쳤습니다",
+    ),
+    "doctor_warn": (
+        "a start is possible; look at the lines with !",
+        "시작할 수 있습니다; ! 표시 줄을 보십시오",
+    ),
+    "doctor_red": (
+        "a start is not possible: do what the lines with ✗ say",
+        "시작할 수 없습니다: ✗ 표시 줄에 적힌 대로 하십시오",
+    ),
 }  # fmt: skip
 
 REASONS: Final[dict[str, str]] = {

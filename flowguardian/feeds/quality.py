@@ -111,6 +111,10 @@ class Freshness:
         """Streams that have not delivered at all."""
         return [stream for stream, at in self._seen.items() if not at]
 
+    def heard_since(self, since_ns: int) -> set[str]:
+        """Streams with a new event after a moment."""
+        return {stream for stream, at in self._seen.items() if at > since_ns}
+
     def silent(self, now_ns: int) -> list[str]:
         """Streams that are older than the limit."""
         return [s for s, at in self._seen.items() if now_ns - (at or self._began_ns) > self._limit_ns]

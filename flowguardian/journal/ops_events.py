@@ -25,12 +25,14 @@ class OpsRow(msgspec.Struct, frozen=True):
 
 
 class PreflightChecked(OpsRow, frozen=True):
-    """One preflight line: `state` is ok, fixed, warn or red."""
+    """One preflight line: `state` is ok, fixed, warn or red; the Korean texts are "" in older journals."""
 
     item: str
     state: str
     detail: str
     fix: str
+    detail_ko: str = ""
+    fix_ko: str = ""
 
 
 class SegmentOpened(OpsRow, frozen=True):

@@ -17,7 +17,7 @@ from flowguardian.ops.settings_types import Block, block_of, expected, is_secret
 
 KeyPath = tuple[str, ...]
 
-_OUR_WORDS = ("source", "start", "speed", "order", "precision", "contradiction")
+_OUR_WORDS = ("source", "start", "speed", "order", "precision", "contradiction", "server")
 """Kinds of error whose message was written in this project and already says what was expected."""
 
 

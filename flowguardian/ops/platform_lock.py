@@ -42,15 +42,26 @@ class LockHeld(LockError):
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """Who holds a lock."""
+    """Who holds a lock; `role` is what it does there, "" when it did not say."""
 
     pid: int
     start_time: float
+    role: str = ""
+
+    @property
+    def alive(self) -> bool:
+        """Whether exactly this process still runs."""
+        return is_alive(self.pid, self.start_time)
+
+    @property
+    def pid_is_reused(self) -> bool:
+        """Whether the owner ended and its PID belongs to another process now."""
+        return not self.alive and start_time_of(self.pid) is not None
 
     def text(self) -> str:
-        """The owner for people: PID and start time in UTC."""
+        """The owner for people: role, PID and start time in UTC."""
         started = datetime.fromtimestamp(self.start_time, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        return f"PID {self.pid} (started {started})"
+        return f"{self.role} PID {self.pid} (started {started})".lstrip()
 
 
 def owner_path(path: Path) -> Path:
@@ -69,8 +80,11 @@ def read_owner(path: Path) -> Owner | None:
 class FileLock:
     """An exclusive lock on a file, held until `release` or the end of this process."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, role: str = "") -> None:
         self.path = path
+        self.taken_over: Owner | None = None
+        """Who held the lock before without giving it back: it was killed, or the host went down."""
+        self._role = role
         self._fd: int | None = None
 
     def acquire(self) -> None:
@@ -82,9 +96,12 @@ class FileLock:
             _lock(fd)
         except OSError:
             os.close(fd)
-            raise LockHeld(self.path, read_owner(self.path)) from None
+            # The name may still be that of an owner who died a moment ago: it must accuse nobody.
+            owner = read_owner(self.path)
+            raise LockHeld(self.path, owner if owner is not None and owner.alive else None) from None
         self._fd = fd
-        me = Owner(os.getpid(), start_time_of(os.getpid()) or 0.0)
+        self.taken_over = read_owner(self.path)
+        me = Owner(os.getpid(), start_time_of(os.getpid()) or 0.0, self._role)
         atomic_write(owner_path(self.path), msgspec.json.encode(me))
 
     def release(self) -> None:
@@ -113,13 +130,13 @@ def clean_stale_owner(path: Path) -> Owner | None:
 
     Raises LockHeld when the lock is really held.
     """
-    left = read_owner(path)
-    if left is None:
+    if read_owner(path) is None:
         return None
     lock = FileLock(path)
     lock.acquire()
     lock.release()
-    return None if is_alive(left.pid, left.start_time) else left
+    left = lock.taken_over
+    return None if left is None or left.alive else left
 
 
 if sys.platform == "win32":
