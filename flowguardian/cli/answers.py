@@ -330,7 +330,7 @@ class Doctor(msgspec.Struct, frozen=True):
 
 
 class RunLine(msgspec.Struct, frozen=True):
-    """A run of `runs list`; `state` as in Status, or unreadable. Run time is wall clock where a supervisor knew it."""
+    """A run of `runs list`; `state` and times as in Status, or unreadable."""
 
     run_id: str
     run_dir: str
@@ -340,6 +340,7 @@ class RunLine(msgspec.Struct, frozen=True):
     verdict: str
     started: Moment | None
     run_seconds: float
+    wall_clock_seconds: float | None
     entries: int
     size_bytes: int
     why: str
@@ -362,7 +363,7 @@ class ComparedLine(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """`runs compare`; `first_difference` is the first row that differs though both saw the same market, 0 = none."""
+    """`runs compare`; `first_difference` is the first row that was decided otherwise, 0 = none."""
 
     left: str
     right: str

@@ -17,6 +17,8 @@ from flowguardian.cli.language import Say, checked, choose
 from flowguardian.cli.locate import JsonOption, LanguageOption, all_runs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flowguardian.cli.answers import Doctor, VenueHeard
     from flowguardian.journal.ops_events import PreflightChecked
     from flowguardian.ops.listening import Heard
@@ -59,7 +61,16 @@ def doctor(
         wrong, loaded = error, load(None, ())
     say = Say("en" if as_json else choose(language, loaded.settings.run.language))
     heard: list[Heard] = []
-    lines = _checks(loaded, wrong, venue, seconds, stop_all, heard, say)
+    show = output.progress if as_json else _print
+    lines = _checks(
+        loaded,
+        wrong,
+        venue,
+        seconds,
+        heard,
+        stop_all=stop_all,
+        show=lambda line: show(line_text(line, say.language)),
+    )
     answer = answer_of(lines, heard[0] if heard else None)
     if as_json:
         output.print_json(answer)
@@ -73,9 +84,10 @@ def _checks(
     wrong: Exception | None,
     venue: str,
     seconds: float | None,
-    stop_all: bool,
     heard: list[Heard],
-    say: Say,
+    *,
+    stop_all: bool,
+    show: Callable[[PreflightChecked], None],
 ) -> list[PreflightChecked]:
     from flowguardian.ops.doctor import plan_for, venue_of
     from flowguardian.ops.ownership import left_behind
@@ -85,14 +97,13 @@ def _checks(
     def summary() -> str:
         if wrong is not None:
             raise wrong
-        return f"{loaded.path or 'defaults'}: config {loaded.config_hash[:12]}, trading {loaded.trading_hash[:12]}"
+        hashes = f"config {loaded.config_hash[:12]}, trading {loaded.trading_hash[:12]}"
+        return f"{loaded.path or 'defaults'}: {hashes}"
 
     settings, registry = loaded.settings, Registry()
     runs = Path(settings.run.directory)
     listened = (
-        venue_of(
-            venue, settings, run_dir=runs, registry=registry, seconds=seconds, on_heard=heard.append
-        )
+        venue_of(venue, settings, run_dir=runs, registry=registry, seconds=seconds, on_heard=heard.append)
         if venue
         else ()
     )
@@ -105,7 +116,12 @@ def _checks(
         locks=left_behind(all_runs(runs)),
         venue=listened,
     )
-    return run_preflight(plan, lambda line: output.progress(line_text(line, say.language)))
+    return run_preflight(plan, show)
+
+
+def _print(text: str) -> None:
+    # At once: some checks take a minute, and who waits reads what is there already.
+    print(text, flush=True)
 
 
 def line_text(line: PreflightChecked, language: str = "en") -> str:
@@ -113,7 +129,9 @@ def line_text(line: PreflightChecked, language: str = "en") -> str:
     from flowguardian.ops.check_words import item_text
 
     korean = language == "ko"
-    detail, fix = (line.detail_ko or line.detail, line.fix_ko or line.fix) if korean else (line.detail, line.fix)
+    detail, fix = (
+        (line.detail_ko or line.detail, line.fix_ko or line.fix) if korean else (line.detail, line.fix)
+    )
     text = f"{MARKS[line.state]} {line.state:<5}  {item_text(line.item, language)}: {detail}"
     return f"{text}\n          → {fix}" if fix and line.state != "ok" else text
 
@@ -141,9 +159,13 @@ def _venue(heard: Heard) -> VenueHeard:
         ),
         filters=tuple(
             Filters(
-                one.symbol, usdt(one.tick_size), usdt(one.step_size), usdt(one.min_qty), usdt(one.max_qty),
+                one.symbol,
+                usdt(one.tick_size),
+                usdt(one.step_size),
+                usdt(one.min_qty),
+                usdt(one.max_qty),
                 usdt(one.min_notional),
-            )  # fmt: skip
+            )
             for one in heard.instruments
         ),
         offset_ms=None if heard.offset_ms is None else round(heard.offset_ms, 3),

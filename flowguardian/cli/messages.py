@@ -175,6 +175,28 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "shadowed": ("Limits that can never bind", "적용될 수 없는 한도"),
     "warnings": ("Warnings", "경고"),
     "interrupted": ("interrupted", "중단됨"),
+    # runs
+    "runs_none": ("there is no run in {folder}", "{folder} 에 실행이 없습니다"),
+    "runs_sum": ("{count} runs, {size}", "실행 {count}개, {size}"),
+    "runs_id": ("run", "실행 (run)"),
+    "runs_kind": ("kind", "종류"),
+    "runs_state": ("state", "상태"),
+    "runs_verdict": ("verdict", "판정"),
+    "runs_time": ("run time", "실행 시간"),
+    "runs_entries": ("entries", "진입"),
+    "runs_size": ("size", "크기"),
+    "compare_rows_same": (
+        "what was decided is the same row by row",
+        "결정된 내용이 행마다 같습니다",
+    ),
+    "compare_rows_differ": (
+        "what was decided differs from row {row} on",
+        "결정된 내용이 행 {row}부터 다릅니다",
+    ),
+    "prune_ask": ("Delete these {count} runs ({size})?", "이 실행 {count}개({size})를 지울까요?"),
+    "prune_kept": ("kept {run}: {why}", "{run} 유지: {why}"),
+    "prune_would": ("{count} runs would be deleted ({size})", "실행 {count}개가 지워집니다({size})"),
+    "prune_done": ("{count} runs deleted ({size})", "실행 {count}개를 지웠습니다({size})"),
     # doctor
     "doctor_ok": ("everything a start needs is there", "시작에 필요한 것이 모두 있습니다"),
     "doctor_fixed": (

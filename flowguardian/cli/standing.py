@@ -41,16 +41,15 @@ def status(run: RunRows, say: Say, registry: Registry | None = None) -> Status:
     living = [entry for entry in (registry or Registry()).living() if entry.run_id == start.run_id]
     refused = [(seq, row) for seq, row in run.of(ev.EntryRefused)]
     segments = sum(1 for _ in run.of(ev.SegmentStarted))
-    requested = {row.order_id for _, row in run.of(ev.OrderRequested) if row.purpose is ev.Purpose.ENTRY}
     return Status(
         run_id=start.run_id,
         kind=start.kind,
         mode=start.mode,
         feed=start.feed,
-        state=_state(run, living),
-        verdict=_verdict(run, living),
-        run_seconds=max(0, run.market_ns - run.live_ns) / SECOND_NS if run.live_ns else 0.0,
-        wall_clock_seconds=_wall_clock(run),
+        state=state_of(run, living),
+        verdict=verdict_of(run, living),
+        run_seconds=run_seconds(run),
+        wall_clock_seconds=wall_clock_seconds(run),
         planned_seconds=start.planned_ns / SECOND_NS,
         market_time=moment_or_none(run.market_ns),
         equity_usdt=usdt(books.equity),
@@ -60,7 +59,7 @@ def status(run: RunRows, say: Say, registry: Registry | None = None) -> Status:
         open_positions=tuple(_position(held) for held in books.positions.values()),
         trading_state=books.trading,
         trading_state_reason=books.trading_reason,
-        entries=len({row.order_id for _, row in run.of(ev.OrderFilled)} & requested),
+        entries=entries_of(run),
         budget_caps=sum(1 for _ in run.of(ev.BudgetCapped)),
         budget_blocks=sum(row.code is ev.Reason.PORTFOLIO_BUDGET for _, row in refused),
         last_trade=_last_trade(run, books),
@@ -74,7 +73,19 @@ def status(run: RunRows, say: Say, registry: Registry | None = None) -> Status:
     )
 
 
-def _state(run: RunRows, living: list[Registered]) -> str:
+def run_seconds(run: RunRows) -> float:
+    """Run time by the run clock."""
+    return max(0, run.market_ns - run.live_ns) / SECOND_NS if run.live_ns else 0.0
+
+
+def entries_of(run: RunRows) -> int:
+    """Entry orders with at least one fill, as the report counts them."""
+    requested = {row.order_id for _, row in run.of(ev.OrderRequested) if row.purpose is ev.Purpose.ENTRY}
+    return len({row.order_id for _, row in run.of(ev.OrderFilled)} & requested)
+
+
+def state_of(run: RunRows, living: list[Registered]) -> str:
+    """starting, running, stopped, dead or ended."""
     if run.ended:
         return "ended"
     if living:
@@ -82,7 +93,7 @@ def _state(run: RunRows, living: list[Registered]) -> str:
     return "stopped" if run.end_reason else "dead"
 
 
-def _verdict(run: RunRows, living: list[Registered]) -> str:
+def verdict_of(run: RunRows, living: list[Registered]) -> str:
     """The verdict of the report, once the run has ended; a report of anything else is no verdict on it."""
     if not run.ended:
         return RUNNING if living else NO_VERDICT
@@ -93,7 +104,7 @@ def _verdict(run: RunRows, living: list[Registered]) -> str:
     return str(report.get("verdict", NOT_JUDGED)) if isinstance(report, dict) else NOT_JUDGED
 
 
-def _wall_clock(run: RunRows) -> float | None:
+def wall_clock_seconds(run: RunRows) -> float | None:
     """Monotonic time of all segments together; only a supervisor knows it."""
     spans = segment_spans(run.ops)
     return run_time_ns(spans) / SECOND_NS if spans else None

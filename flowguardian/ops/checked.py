@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flowguardian.ops.check_words import TEXTS, words
+from flowguardian.ops.check_words import is_sentence, words
 from flowguardian.ops.words import NOTHING, Words
 
 OK, FIXED, WARN, RED = "ok", "fixed", "warn", "red"
@@ -25,5 +25,5 @@ class Checked:
 
 def checked(state: str, key: str, **values: object) -> Checked:
     """An outcome by its sentence; the fix is the sentence of the same key with `_fix`, where there is one."""
-    fix = words(f"{key}_fix", **values) if f"{key}_fix" in TEXTS else NOTHING
+    fix = words(f"{key}_fix", **values) if is_sentence(f"{key}_fix") else NOTHING
     return Checked(state, words(key, **values), fix)

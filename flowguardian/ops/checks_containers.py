@@ -75,7 +75,11 @@ def check_offered(names: Sequence[str], docker: Docker) -> Checked:
     try:
         listed = docker.listed()
     except DockerMissing:
-        return checked(OK, "containers_off") if not names else checked(RED, "docker_missing", names=", ".join(names))
+        return (
+            checked(OK, "containers_off")
+            if not names
+            else checked(RED, "docker_missing", names=", ".join(names))
+        )
     except DockerFailed as error:
         return checked(OK, "containers_unasked") if not names else checked(RED, "docker_failed", why=error)
     ours = [one for one in listed if looks_like_ours(one) and one.name not in names]

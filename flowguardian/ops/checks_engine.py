@@ -26,5 +26,7 @@ def check_self_test(bring_up: Callable[[], Readiness]) -> Checked:
         return checked(
             OK, "ready", rows=found.rows, hash=found.journal_hash[:12], seconds=f"{found.seconds:.1f}"
         )
-    causes = Words("; ".join(cause.en for cause in found.causes), "; ".join(cause.ko for cause in found.causes))
+    causes = Words(
+        "; ".join(cause.en for cause in found.causes), "; ".join(cause.ko for cause in found.causes)
+    )
     return Checked(RED, Words(f"QUARANTINE: {causes.en}", f"QUARANTINE: {causes.ko}"), found.leave)

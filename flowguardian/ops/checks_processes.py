@@ -17,9 +17,7 @@ from flowguardian.ops.registry import Registered, Registry
 from flowguardian.ops.words import Words
 
 
-def check_processes(
-    registry: Registry, account: str, *, everything: bool, grace_seconds: float
-) -> Checked:
+def check_processes(registry: Registry, account: str, *, everything: bool, grace_seconds: float) -> Checked:
     """Processes of the same account and orphans are stopped, killed after the grace; others are listed."""
     stale = registry.clean_stale()
     stopped = registry.stop_earlier(account, everything=everything, grace_seconds=grace_seconds)

@@ -16,7 +16,7 @@ from flowguardian.ops.checks_engine import check_self_test, check_shadows
 from flowguardian.ops.checks_market import VenueLimits, venue_checks
 from flowguardian.ops.checks_servers import server_checks
 from flowguardian.ops.docker import Docker
-from flowguardian.ops.doctor_venue import venue_at
+from flowguardian.ops.doctor_venue import is_known, venue_at
 from flowguardian.ops.flow_guardian import Readiness, bring_up
 from flowguardian.ops.limits import describe, shadowed_limits
 from flowguardian.ops.listening import Heard, listen
@@ -67,9 +67,7 @@ def plan_for(
     )
 
 
-def _last(
-    settings: Settings, venue: Iterable[Check], readiness: Callable[[], Readiness]
-) -> Iterator[Check]:
+def _last(settings: Settings, venue: Iterable[Check], readiness: Callable[[], Readiness]) -> Iterator[Check]:
     """The long ones come last: who waits for them has seen everything else."""
     yield (
         "shadowed limits",
@@ -89,7 +87,10 @@ def venue_of(
     symbols: Sequence[str] | None = None,
     on_heard: Callable[[Heard], None] | None = None,
 ) -> Iterator[Check]:
-    """The checks of a venue by its name or address: it is listened to once, all figures are from that."""
+    """The checks of a venue by its name or address: it is listened to once, all figures are from that.
+
+    Raises UnknownVenue at once.
+    """
 
     def hear() -> Heard:
         found = _hear(name, settings, registry, seconds, symbols or settings.universe.symbols)
@@ -99,7 +100,7 @@ def venue_of(
 
     place = next(path for path in (run_dir.absolute(), *run_dir.absolute().parents) if path.is_dir())
     limits = VenueLimits(
-        name=name,
+        name=is_known(name),
         planned_hours=float(settings.paper.duration_hours),
         max_skew_ms=settings.guards.clock_skew.max_ms,
         max_notional=units(settings.position_sizing.max_position_notional),

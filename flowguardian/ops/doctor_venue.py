@@ -38,17 +38,22 @@ class UnknownVenue(Exception):
 def venue_at(
     name: str, symbols: Sequence[str], *, seed: int, start_seconds: float, registry: Registry
 ) -> Iterator[Venue]:
-    """The venue of a name or address; raises UnknownVenue, VenueNotStarted."""
+    """The venue of a known name or of an address; raises VenueNotStarted."""
     if name in VENUES:
         yield VENUES[name]
     elif name == LOCAL:
         with _started(symbols, seed, start_seconds, registry) as venue:
             yield venue
-    elif name.startswith(("http://", "https://")):
-        yield _at_address(name.rstrip("/"))
     else:
-        known = ", ".join([*VENUES, LOCAL])
-        raise UnknownVenue(f"{name} is no venue; known are {known}, or the address of one, http://HOST:PORT")
+        yield _at_address(name.rstrip("/"))
+
+
+def is_known(name: str) -> str:
+    """The name back; raises UnknownVenue when it is neither that of a venue nor an address."""
+    if name in VENUES or name == LOCAL or name.startswith(("http://", "https://")):
+        return name
+    known = ", ".join([*VENUES, LOCAL])
+    raise UnknownVenue(f"{name} is no venue; known are {known}, or the address of one, http://HOST:PORT")
 
 
 def host_of(name: str) -> str:
@@ -65,9 +70,7 @@ def _at_address(rest: str) -> Venue:
 
 
 @contextmanager
-def _started(
-    symbols: Sequence[str], seed: int, start_seconds: float, registry: Registry
-) -> Iterator[Venue]:
+def _started(symbols: Sequence[str], seed: int, start_seconds: float, registry: Registry) -> Iterator[Venue]:
     argv = [
         sys.executable, "-m", "flowguardian", "venue", "--market", f"synthetic:{seed}",
         "--symbols", ",".join(symbols), "--hours", HOURS, "--speed", "1", "--port", "0",

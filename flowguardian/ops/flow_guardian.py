@@ -33,7 +33,7 @@ class Step(StrEnum):
 
     BEGIN = "begin"
     UP = "up"
-    PASS = "pass"
+    HOLDS = "holds"
     FAIL = "fail"
 
 
@@ -41,7 +41,7 @@ TRANSITIONS: Mapping[tuple[State, Step], State] = {
     (State.INIT, Step.BEGIN): State.BOOTSTRAP,
     (State.BOOTSTRAP, Step.UP): State.SELFTEST,
     (State.BOOTSTRAP, Step.FAIL): State.QUARANTINE,
-    (State.SELFTEST, Step.PASS): State.READY,
+    (State.SELFTEST, Step.HOLDS): State.READY,
     (State.SELFTEST, Step.FAIL): State.QUARANTINE,
     (State.READY, Step.FAIL): State.QUARANTINE,
     (State.QUARANTINE, Step.BEGIN): State.BOOTSTRAP,
@@ -127,7 +127,7 @@ def bring_up(
         guardian.take(Step.UP)
         cause, rows, journal_hash = _tested(self_test)
         leave = words("leave_self_test") if cause else NOTHING
-        guardian.take(Step.FAIL if cause else Step.PASS, *cause)
+        guardian.take(Step.FAIL if cause else Step.HOLDS, *cause)
     return Readiness(
         state=guardian.state,
         trading=guardian.trading(TradingState.ACTIVE),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 import numpy.typing as npt

@@ -18,7 +18,7 @@ from flowguardian.ops.platform_lock import FileLock, read_owner
 from flowguardian.ops.registry import state_directory
 from flowguardian.ops.words import Words
 
-RUN_LOCK = "run.lock"
+RUN_LOCK, ENGINE_LOCK = "run.lock", "engine.lock"
 
 
 class Ownership(NamedTuple):
@@ -44,13 +44,13 @@ def locks_of(run_dir: Path, account: str, directory: Path | None = None) -> tupl
 def left_behind(run_dirs: Iterable[Path], directory: Path | None = None) -> list[Path]:
     """Locks of accounts and runs that still carry the name of an owner who is dead."""
     accounts = sorted(((directory or state_directory()) / "accounts").glob("*.lock"))
-    locks = [*accounts, *(run_dir / RUN_LOCK for run_dir in run_dirs)]
+    locks = [*accounts, *(run_dir / name for run_dir in run_dirs for name in (RUN_LOCK, ENGINE_LOCK))]
     return [path for path in locks if (owner := read_owner(path)) is not None and not owner.alive]
 
 
 @contextmanager
 def owned(locks: Sequence[Path], role: str) -> Iterator[Ownership]:
-    """While inside, this process owns all of them; raises LockHeld with the owner of the first that is not free.
+    """While inside, this process owns all of them; raises LockHeld, naming the owner, when one is not free.
 
     Nothing is held after a refusal, and the files of the present owner are not touched.
     """

@@ -57,7 +57,7 @@ class PreflightPlan:
     clean_namespace: Callable[[], int] | None = None
     """Empties this project's own namespace in Redis and returns how many keys that were; None: not used."""
     extra: Iterable[Check] = field(default_factory=tuple)
-    """Further checks of the caller; each is run before the next one is taken, so later ones may depend on it."""
+    """Further checks of the caller; each is run before the next one is taken, so a later one may need it."""
 
 
 def run_preflight(

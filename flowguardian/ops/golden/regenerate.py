@@ -25,8 +25,8 @@ SETTINGS = (
     "universe.symbols=[BTCUSDT,ETHUSDT,SOLUSDT]",
     "market.prints_per_minute=8",
     "market.tops_per_minute=6",
-    "strategies={scalping: {target1_fraction: 0.5, break_even_trigger_r: 0.5, on_opposite: flip},"
-    " ema_cross: {on_opposite: close, allow_add: true, max_adds: 1}}",
+    "strategies.scalping={target1_fraction: 0.5, break_even_trigger_r: 0.5, on_opposite: flip}",
+    "strategies.ema_cross={on_opposite: close, allow_add: true, max_adds: 1}",
     "portfolio.budget.strategy_allocation={scalping: 0.5, ema_cross: 0.4}",
     "portfolio.symbol_cooldown_seconds=60",
     "risk.max_exposure_per_symbol=0.22",
