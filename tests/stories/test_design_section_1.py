@@ -14,6 +14,7 @@ from flowguardian.execution import portfolio_manager
 from flowguardian.execution.money import units
 from flowguardian.execution.position_sizer import fit
 from flowguardian.guards import GUARDS
+from flowguardian.ops.flow_guardian import bring_up
 from tests.builders import (
     HOUR,
     INSTRUMENTS,
@@ -147,8 +148,14 @@ def test_story_it_died_at_ten_hours_and_nobody_could_go_on(cuts: tuple[int, ...]
     assert fresh.state_hash() == machine.engine.state_hash()
 
 
-def test_story_the_start_gate_used_random_constants_and_could_not_fail() -> None:
-    """The same rows give the same journal; another market does not."""
+def test_story_the_start_gate_used_random_constants_and_could_not_fail(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The gate runs the engine: the same rows give the same journal, and one other decision closes it."""
+    assert bring_up().ready
+    with monkeypatch.context() as changed:
+        changed.setattr(GUARDS[ev.Reason.VOLUME], "review", lambda *_: None)
+        assert not bring_up().ready
     first = Machine().begin().feed(market(7, minutes=8))
     assert digest(first.rows) == digest(Machine().begin().feed(market(7, minutes=8)).rows)
     assert digest(first.rows) != digest(Machine().begin().feed(market(8, minutes=8)).rows)
