@@ -21,7 +21,7 @@ def sentences(language: str, table: str = "text") -> dict[str, str]:
     return found
 
 
-def words(key: str, **values: object) -> Words:
+def words(key: str, /, **values: object) -> Words:
     """A sentence in both languages, its values filled in; an unknown key is a defect and raises KeyError."""
     return Words(sentences("en")[key].format(**values), sentences("ko")[key].format(**values))
 

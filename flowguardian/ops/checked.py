@@ -23,7 +23,7 @@ class Checked:
     fix: str | Words = ""
 
 
-def checked(state: str, key: str, **values: object) -> Checked:
+def checked(state: str, key: str, /, **values: object) -> Checked:
     """An outcome by its sentence; the fix is the sentence of the same key with `_fix`, where there is one."""
     fix = words(f"{key}_fix", **values) if is_sentence(f"{key}_fix") else NOTHING
     return Checked(state, words(key, **values), fix)
