@@ -14,21 +14,29 @@ import msgspec
 
 from flowguardian.cli.answers import Pruned, RunLine
 from flowguardian.cli.locate import is_run
-from flowguardian.cli.run_list import list_runs
+from flowguardian.journal.journal import JOURNAL
+from flowguardian.ops.manifest import MANIFEST
+from flowguardian.ops.ops_journal import FILE_NAME as OPS_FILE
 from flowguardian.ops.ownership import ENGINE_LOCK, RUN_LOCK, owned
 from flowguardian.ops.platform_lock import LockHeld, owner_path
 from flowguardian.ops.registry import Registry
 
-BUSY = ("running", "starting")
 LOCKS = (RUN_LOCK, ENGINE_LOCK)
+WRITTEN = (MANIFEST, JOURNAL, OPS_FILE)
+"""What only the run itself writes; reading a journal already touches the files beside it."""
 
 
 def chosen(
-    lines: Sequence[RunLine], *, keep: int | None, older_than_seconds: int | None, now_ns: int
+    lines: Sequence[RunLine],
+    living: set[str],
+    *,
+    keep: int | None,
+    older_than_seconds: int | None,
+    now_ns: int,
 ) -> list[RunLine]:
-    """The runs that may go: beyond the newest `keep`, older than the age, and never a living one."""
+    """The runs that may go: beyond the newest `keep`, older than the age, and none of the `living` ids."""
     beyond = lines[: max(0, len(lines) - keep)] if keep is not None else lines
-    found = [line for line in beyond if line.state not in BUSY]
+    found = [line for line in beyond if line.run_id not in living]
     if older_than_seconds is None:
         return found
     before_ns = now_ns - older_than_seconds * 1_000_000_000
@@ -36,17 +44,22 @@ def chosen(
 
 
 def last_written_ns(place: Path) -> int:
-    """When anything of a run was written last."""
-    return max((path.lstat().st_mtime_ns for path in place.rglob("*")), default=place.stat().st_mtime_ns)
+    """When the run wrote its records last."""
+    return max((place / name).stat().st_mtime_ns for name in WRITTEN if (place / name).is_file())
 
 
-def prune(runs: Path, going: Sequence[RunLine], *, dry_run: bool, registry: Registry | None = None) -> Pruned:
+def living_ids(registry: Registry | None = None) -> set[str]:
+    """Ids of the runs with a living process; one that ended may still be writing its report."""
+    return {entry.run_id for entry in (registry or Registry()).living()}
+
+
+def prune(going: Sequence[RunLine], *, dry_run: bool) -> Pruned:
     """Delete the runs that were chosen; one that somebody took meanwhile is kept and said."""
     deleted: list[RunLine] = []
-    busy = {line.run_id for line in list_runs(runs, registry).runs if line.state in BUSY}
     kept: list[RunLine] = []
+    living = living_ids()
     for line in going:
-        why = "a process of it is alive" if line.run_id in busy else ""
+        why = "a process of it is alive" if line.run_id in living else ""
         if not why and not dry_run:
             why = delete(Path(line.run_dir))
         (kept if why else deleted).append(msgspec.structs.replace(line, why=why))
@@ -61,14 +74,10 @@ def delete(place: Path) -> str:
     own = {path.name for lock in locks for path in (lock, owner_path(lock))}
     try:
         with owned(locks, "runs prune"):
-            # The marks go first: what is left of an interrupted deletion is no run any more.
-            for path in sorted(place.iterdir(), key=lambda path: (not _is_mark(path), path.name)):
-                if path.name in own:
-                    continue
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
+            # The manifest goes first: what is left of an interrupted deletion cannot be started any more.
+            for path in sorted(place.iterdir(), key=lambda path: (path.name != MANIFEST, path.name)):
+                if path.name not in own:
+                    _remove(path)
         shutil.rmtree(place)
     except LockHeld as held:
         return str(held)
@@ -77,5 +86,8 @@ def delete(place: Path) -> str:
     return ""
 
 
-def _is_mark(path: Path) -> bool:
-    return path.name == "run.json"
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()

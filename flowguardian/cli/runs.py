@@ -84,7 +84,7 @@ def prune(
 ) -> int:
     """Delete old runs; never one that is running. With both options a run has to meet both."""
     from flowguardian.cli.run_list import list_runs
-    from flowguardian.cli.run_pruning import chosen
+    from flowguardian.cli.run_pruning import chosen, living_ids
     from flowguardian.cli.run_pruning import prune as answer_of
     from flowguardian.ops.settings import duration_seconds
 
@@ -94,10 +94,12 @@ def prune(
             "nothing says which runs may go", where="runs prune", fix="add --keep 10, or --older-than 30d"
         )
     age = duration_seconds(older_than) if older_than else None
-    going = chosen(list_runs(folder).runs, keep=keep, older_than_seconds=age, now_ns=time.time_ns())
+    going = chosen(
+        list_runs(folder).runs, living_ids(), keep=keep, older_than_seconds=age, now_ns=time.time_ns()
+    )
     if going and not dry_run and not yes:
         _ask(going, say, as_json=as_json)
-    answer = answer_of(folder, going, dry_run=dry_run)
+    answer = answer_of(going, dry_run=dry_run)
     if as_json:
         output.print_json(answer)
     else:

@@ -55,9 +55,7 @@ def bulk(text: str) -> bytes:
     return f"${len(text)}\r\n{text}\r\n".encode()
 
 
-TRUSTED = (
-    message(b"R", b"\0\0\0\0") + message(b"S", b"server_version\x0016.4\0") + message(b"Z", b"I")
-)
+TRUSTED = message(b"R", b"\0\0\0\0") + message(b"S", b"server_version\x0016.4\0") + message(b"Z", b"I")
 ANSWERS = [
     ("redis", bulk("# Server\r\nredis_version:7.2.5\r\n"), "ok", "redis 7.2.5"),
     ("redis", bulk("# Server\r\nredis_version:7.2.4\r\nvalkey_version:8.0.1\r\n"), "ok", "valkey 8.0.1"),

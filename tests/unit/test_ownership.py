@@ -82,7 +82,9 @@ def test_after_kill_9_the_next_start_takes_over_and_says_from_whom(locks) -> Non
         assert len(now.taken_over) == 2
         assert f"PID {first.pid}" in now.taken_over[0].en and "ended" in now.taken_over[0].en
         assert f"PID {first.pid}" in now.taken_over[1].ko and "끝난" in now.taken_over[1].ko
-        assert read_owner(locks[0]) == Owner(os.getpid(), start_time_of(os.getpid()) or 0.0, "supervisor of run r1")
+        assert read_owner(locks[0]) == Owner(
+            os.getpid(), start_time_of(os.getpid()) or 0.0, "supervisor of run r1"
+        )
     assert locks[1].with_name("journal").read_bytes() == b"what was written"
     with owned(locks, "again") as clean:
         assert not clean.taken_over

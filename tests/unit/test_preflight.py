@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,11 +41,10 @@ def test_a_healthy_machine_has_no_red_line_and_every_line_is_told(plan: Prefligh
     lines = run_preflight(plan, told.append)
     assert told == lines and not is_red(lines)
     assert [line.item for line in lines] == [
-        "config", "earlier processes", "stale locks", "logs", "free disk", "time zone and encoding", "clock",
-        "sleep policy",
+        "config", "earlier processes", "stale locks", "logs", "free disk", "free memory", "time zone",
+        "encoding", "clock", "sleep policy",
     ]  # fmt: skip
-    zone = next(line.detail for line in lines if line.item == "time zone and encoding")
-    assert "UTC" in zone and "stdout" in zone
+    assert all(line.detail and line.detail_ko for line in lines)
 
 
 def test_a_config_that_does_not_load_is_red_with_its_own_message(plan: PreflightPlan) -> None:
@@ -96,6 +96,7 @@ def test_too_little_disk_is_red_and_names_the_numbers(plan: PreflightPlan) -> No
         line for line in run_preflight(replace(plan, free_bytes_needed=10**18)) if line.item == "free disk"
     )
     assert line.state == "red" and "GB free" in line.detail and "Delete" in line.fix
+    assert "여유" in line.detail_ko and "지우" in line.fix_ko
 
 
 @pytest.mark.parametrize(("moment", "state"), [(0, "red"), (1_735_800_000, "warn")])
@@ -114,3 +115,35 @@ def test_a_check_that_breaks_is_red_and_the_others_still_run(plan: PreflightPlan
     lines = run_preflight(replace(plan, extra=(("bus", broken), ("more", lambda: Checked("ok", "fine")))))
     assert [line.state for line in lines[-2:]] == ["red", "ok"]
     assert "no bus" in lines[-2].detail and is_red(lines)
+
+
+def test_services_come_before_what_may_need_them_and_the_namespace_has_its_line(plan: PreflightPlan) -> None:
+    services = (("server a", lambda: Checked("ok", "up")),)
+    lines = run_preflight(replace(plan, services=services, clean_namespace=lambda: 12))
+    items = [line.item for line in lines]
+    assert items.index("server a") < items.index("earlier processes") < items.index("redis namespace")
+    assert ("fixed", "12 own keys removed") == _of(lines, "redis namespace")
+    assert _of(run_preflight(replace(plan, clean_namespace=lambda: 0)), "redis namespace")[0] == "ok"
+
+
+def test_a_namespace_that_cannot_be_cleaned_is_red_with_the_cause(plan: PreflightPlan) -> None:
+    def broken() -> int:
+        raise ConnectionRefusedError("no Redis")
+
+    lines = run_preflight(replace(plan, clean_namespace=broken))
+    assert _of(lines, "redis namespace") == ("red", "the check broke: ConnectionRefusedError: no Redis")
+
+
+def test_a_later_check_may_exist_only_because_an_earlier_one_was_green(plan: PreflightPlan) -> None:
+    seen: list[str] = []
+
+    def chain() -> Iterator[tuple[str, Callable[[], Checked]]]:
+        yield "first", lambda: (seen.append("asked"), Checked("ok", "fine"))[1]
+        for word in seen:
+            yield word, lambda: Checked("ok", "fine")
+
+    assert [line.item for line in run_preflight(replace(plan, extra=chain()))][-2:] == ["first", "asked"]
+
+
+def _of(lines: list[PreflightChecked], item: str) -> tuple[str, str]:
+    return next((line.state, line.detail) for line in lines if line.item == item)
