@@ -74,6 +74,7 @@ PROCESS_EDGES: Mapping[str, str] = {
     "flowguardian/ops/launcher.py": "the launcher restarts whatever died, for whatever reason",
     "flowguardian/ops/supervisor.py": "an exit reason is always written",
     "flowguardian/ops/preflight.py": "a check that breaks is red and says so, whatever broke it",
+    "flowguardian/ops/flow_guardian.py": "whatever keeps a start from READY is a reason for quarantine",
     "flowguardian/ops/log.py": "a logging handler reports its own failure by handleError, as logging demands",
 }
 

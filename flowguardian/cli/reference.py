@@ -19,7 +19,15 @@ from flowguardian.cli.app import COMMANDS, build
 from flowguardian.cli.output import EXIT_CODES
 
 PAGE = Path("docs/reference/cli.md")
-SHAPES: dict[str, str] = {"status": "Status", "why": "Why", "explain": "Explained"}
+SHAPES: dict[str, str] = {
+    "status": "Status",
+    "why": "Why",
+    "explain": "Explained",
+    "doctor": "Doctor",
+    "runs list": "RunList",
+    "runs compare": "Comparison",
+    "runs prune": "Pruned",
+}
 """Commands whose --json is a class of `cli/answers.py`."""
 
 OTHER_SHAPES: dict[str, str] = {

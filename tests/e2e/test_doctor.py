@@ -7,7 +7,6 @@ import os
 import re
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,6 +88,7 @@ def test_korean_console_of_code_page_949_in_seoul(tmp_path):
     assert re.search(r"↻ fixed  인코딩 \(encoding\): stdout utf-8.*PYTHONIOENCODING cp949", ended.out)
     assert "자가 시험 (self-test): READY" in ended.out and "\ufffd" not in ended.out
     assert "시작할 수 있습니다" in ended.out and "Traceback" not in ended.err
+    assert not list(Path.cwd().glob("runs*")), "nothing is left in the folder it was called in"
 
 
 def test_a_configuration_that_does_not_load_is_one_red_line_and_the_rest_is_still_checked(tmp_path):
@@ -143,9 +143,3 @@ def test_what_a_killed_run_left_is_repaired_and_shown(tmp_path):
 def test_what_cannot_be_meant_is_a_usage_error(tmp_path, arguments, said):
     ended = doctor(*arguments, state=tmp_path)
     assert ended.code == 2 and said in ended.err
-
-
-def test_nothing_is_left_in_the_folder_it_was_called_in(tmp_path):
-    assert doctor(state=tmp_path / "state").code == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["state"]
-    assert sys.getfilesystemencoding() == "utf-8"
