@@ -373,9 +373,9 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 class Pruned(msgspec.Struct, frozen=True):
-    """`runs prune`: what was (or with --dry-run would be) deleted, and what was kept and why."""
+    """`runs prune`: what was deleted (with --dry-run only shown), and what was kept and why."""
 
-    dry_run: bool
+    only_shown: bool
     deleted: tuple[RunLine, ...]
     kept: tuple[RunLine, ...]
     freed_bytes: int

@@ -53,17 +53,17 @@ def living_ids(registry: Registry | None = None) -> set[str]:
     return {entry.run_id for entry in (registry or Registry()).living()}
 
 
-def prune(going: Sequence[RunLine], *, dry_run: bool) -> Pruned:
+def prune(going: Sequence[RunLine], *, only_shown: bool) -> Pruned:
     """Delete the runs that were chosen; one that somebody took meanwhile is kept and said."""
     deleted: list[RunLine] = []
     kept: list[RunLine] = []
     living = living_ids()
     for line in going:
         why = "a process of it is alive" if line.run_id in living else ""
-        if not why and not dry_run:
+        if not why and not only_shown:
             why = delete(Path(line.run_dir))
         (kept if why else deleted).append(msgspec.structs.replace(line, why=why))
-    return Pruned(dry_run, tuple(deleted), tuple(kept), sum(line.size_bytes for line in deleted))
+    return Pruned(only_shown, tuple(deleted), tuple(kept), sum(line.size_bytes for line in deleted))
 
 
 def delete(place: Path) -> str:

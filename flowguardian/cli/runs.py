@@ -77,7 +77,7 @@ def prune(
     older_than: Annotated[
         str, typer.Option(help="Only runs not written for this long, like 30d.", show_default=False)
     ] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
+    only_shown: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     lang: LanguageOption = "",
     as_json: JsonOption = False,
@@ -97,9 +97,9 @@ def prune(
     going = chosen(
         list_runs(folder).runs, living_ids(), keep=keep, older_than_seconds=age, now_ns=time.time_ns()
     )
-    if going and not dry_run and not yes:
+    if going and not only_shown and not yes:
         _ask(going, say, as_json=as_json)
-    answer = answer_of(going, dry_run=dry_run)
+    answer = answer_of(going, only_shown=only_shown)
     if as_json:
         output.print_json(answer)
     else:
@@ -124,7 +124,7 @@ def _print_pruned(answer: Pruned, say: Say) -> None:
         print(_table(answer.deleted, say))
     for line in answer.kept:
         print(say("prune_kept", run=line.run_id, why=line.why))
-    key = "prune_would" if answer.dry_run else "prune_done"
+    key = "prune_would" if answer.only_shown else "prune_done"
     print(say(key, count=len(answer.deleted), size=_size(answer.freed_bytes)))
 
 

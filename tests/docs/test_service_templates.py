@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from configparser import RawConfigParser
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -67,7 +67,7 @@ def test_the_unit_asks_the_supervisor_alone_and_gives_it_time(unit):
 def test_the_task_parses_and_starts_a_command_that_exists():
     text = TASK.read_bytes()
     assert text.isascii() and b"encoding=" not in text.splitlines()[0]
-    root = ElementTree.fromstring(text)  # noqa: S314 - our own file
+    root = ET.fromstring(text)  # noqa: S314 - our own file
     assert root.tag == f"{{{SPACE['t']}}}Task"
     command = root.findtext("t:Actions/t:Exec/t:Command", namespaces=SPACE)
     assert command is not None and command.endswith("\\Scripts\\flowguardian.exe")
@@ -84,5 +84,5 @@ def test_the_task_parses_and_starts_a_command_that_exists():
     ],
 )  # fmt: skip
 def test_the_task_is_not_ended_by_the_defaults_of_windows(key, value):
-    root = ElementTree.fromstring(TASK.read_bytes())  # noqa: S314 - our own file
+    root = ET.fromstring(TASK.read_bytes())  # noqa: S314 - our own file
     assert root.findtext(f"t:Settings/t:{key}", namespaces=SPACE) == value

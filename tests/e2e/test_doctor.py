@@ -1,4 +1,4 @@
-"""`doctor` as a process: against a venue in its own process, in a Korean console, and where nothing answers."""
+"""`doctor` as a process: against a venue of its own process, in a Korean console, where nothing answers."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from flowguardian.ops.docker import Docker
 from tests.stand_in_docker import calls, container, install
 
 CALL_SECONDS = 20.0
+EXITED = {"status": "exited"}
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_a_docker_that_answers_nonsense_or_never_is_red_not_a_crash(with_docker,
 def test_containers_of_our_kind_that_nobody_configured_are_offered_and_not_touched(with_docker):
     folder = with_docker({
         "pg": container(),
-        "cache": container(image="docker.io/valkey/valkey:8", ports="127.0.0.1:6379->6379/tcp", status="exited"),
+        "cache": container(image="docker.io/valkey/valkey:8", ports="127.0.0.1:6379->6379/tcp", **EXITED),
         "web": container(image="nginx", ports="0.0.0.0:80->80/tcp"),
         "inner": container(image="redis:7", ports="6379/tcp"),
         "exporter": container(image="redisinsight:1", ports="0.0.0.0:6379->6379/tcp"),

@@ -1,4 +1,4 @@
-"""Checks of this host and of its processes: each state is reached, by the thing itself where that is possible."""
+"""Checks of this host and of its processes: each state is reached, by the thing itself if possible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of a venue by what was heard, here written down by hand; the real listen is in tests/e2e/test_doctor.py."""
+"""Checks of a venue by what was heard, here by hand; the real listen is in tests/e2e/test_doctor.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers by connection: each answers in its own protocol, here from a few canned bytes over a real socket."""
+"""Servers by connection: each answers in its own protocol, from canned bytes over a real socket."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ ANSWERS = [
     ("postgres", TRUSTED, "ok", "postgres 16.4"),
     ("postgres", message(b"R", b"\0\0\0\x0aSCRAM-SHA-256\0\0"), "ok", "before a login"),
     ("postgres", message(b"E", b"SFATAL\0C28000\0Mrole does not exist\0\0"), "ok", "before a login"),
-    ("postgres", message(b"E", b"SFATAL\0C57P03\0Mthe database system is starting up\0\0"), "red", "starting up"),
+    ("postgres", message(b"E", b"SFATAL\0C57P03\0Mit is starting up\0\0"), "red", "starting up"),
     ("postgres", b"-ERR unknown command\r\n", "red", "is no postgres"),
     ("postgres", b"", "red", "hung up"),
 ]  # fmt: skip

@@ -145,7 +145,7 @@ def test_a_dry_run_names_what_would_go_and_touches_nothing(folder, capsys):
 
     before = files()
     answer = ask(capsys, "prune", "--keep", 1, "--dry-run", "--runs", folder)
-    assert names(answer["deleted"]) == ["a", "b"] and answer["dry_run"] and answer["freed_bytes"] > 0
+    assert names(answer["deleted"]) == ["a", "b"] and answer["only_shown"] and answer["freed_bytes"] > 0
     assert files() == before
 
 

@@ -122,7 +122,7 @@ def test_services_come_before_what_may_need_them_and_the_namespace_has_its_line(
     lines = run_preflight(replace(plan, services=services, clean_namespace=lambda: 12))
     items = [line.item for line in lines]
     assert items.index("server a") < items.index("earlier processes") < items.index("redis namespace")
-    assert ("fixed", "12 own keys removed") == _of(lines, "redis namespace")
+    assert _of(lines, "redis namespace") == ("fixed", "12 own keys removed")
     assert _of(run_preflight(replace(plan, clean_namespace=lambda: 0)), "redis namespace")[0] == "ok"
 
 
