@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flowguardian.ops.check_words import is_sentence, words
-from flowguardian.ops.words import NOTHING, Words
+from flowguardian.ops.words import NOTHING, Words, plain
 
 OK, FIXED, WARN, RED = "ok", "fixed", "warn", "red"
 
@@ -21,6 +21,16 @@ class Checked:
     state: str
     detail: str | Words
     fix: str | Words = ""
+
+    @property
+    def said(self) -> Words:
+        """The detail in both languages."""
+        return plain(self.detail)
+
+    @property
+    def remedy(self) -> Words:
+        """The fix in both languages."""
+        return plain(self.fix)
 
 
 def checked(state: str, key: str, /, **values: object) -> Checked:

@@ -25,7 +25,6 @@ from flowguardian.ops.checks_host import (
 from flowguardian.ops.checks_logs import check_logs
 from flowguardian.ops.checks_processes import check_locks, check_processes
 from flowguardian.ops.registry import GRACE_SECONDS, Registry
-from flowguardian.ops.words import plain
 
 __all__ = ["FIXED", "OK", "RED", "WARN", "Checked", "PreflightPlan", "is_red", "run_preflight"]
 
@@ -111,7 +110,7 @@ def _looked(check: Callable[[], Checked]) -> Checked:
 
 
 def _line(plan: PreflightPlan, item: str, found: Checked) -> PreflightChecked:
-    detail, fix = plain(found.detail), plain(found.fix)
+    detail, fix = found.said, found.remedy
     return PreflightChecked(plan.wall_ns(), item, found.state, detail.en, fix.en, detail.ko, fix.ko)
 
 

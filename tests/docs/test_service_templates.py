@@ -30,7 +30,7 @@ class Repeatable(dict):
 @pytest.fixture(scope="module")
 def unit():
     parser = RawConfigParser(strict=False, dict_type=Repeatable, comment_prefixes=("#",))
-    parser.optionxform = str
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
     parser.read_string(UNIT.read_text(encoding="utf-8"))
     return parser
 

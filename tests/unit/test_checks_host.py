@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import locale
 import os
+import shutil
 import sys
 from types import SimpleNamespace
 
@@ -66,8 +67,8 @@ def test_an_orphan_of_any_role_is_stopped_and_shown_as_fixed(tmp_path, children,
     registry, child = Registry(tmp_path), children()
     orphaned(registry, child, role)
     line = check_processes(registry, "paper", everything=False, grace_seconds=DEADLINE_SECONDS)
-    assert line.state == "fixed" and f"{role} of run run-0 (PID {child.pid}) stopped" in line.detail.en
-    assert "정지함" in line.detail.ko
+    assert line.state == "fixed" and f"{role} of run run-0 (PID {child.pid}) stopped" in line.said.en
+    assert "정지함" in line.said.ko
     assert child.wait(DEADLINE_SECONDS) is not None and registry.entries() == []
 
 
@@ -76,7 +77,7 @@ def test_one_that_does_not_stop_within_the_grace_is_killed_and_said(tmp_path, ch
     registry, child = Registry(tmp_path), children(STUBBORN)
     orphaned(registry, child)
     line = check_processes(registry, "paper", everything=False, grace_seconds=0.1)
-    assert line.state == "fixed" and "killed: it did not stop when asked" in line.detail.en
+    assert line.state == "fixed" and "killed: it did not stop when asked" in line.said.en
     assert child.wait(DEADLINE_SECONDS) == -9
 
 
@@ -84,8 +85,8 @@ def test_a_living_run_is_listed_and_left_alone_until_somebody_decides_otherwise(
     registry, child = Registry(tmp_path), children()
     registry.register("supervisor", "run-9", account="other", pid=child.pid)
     line = check_processes(registry, "paper", everything=False, grace_seconds=0.1)
-    assert line.state == "ok" and f"left running: supervisor of run run-9 (PID {child.pid})" in line.detail.en
-    assert "doctor --stop-all" in line.fix.en and child.poll() is None
+    assert line.state == "ok" and f"left running: supervisor of run run-9 (PID {child.pid})" in line.said.en
+    assert "doctor --stop-all" in line.remedy.en and child.poll() is None
     line = check_processes(registry, "paper", everything=True, grace_seconds=DEADLINE_SECONDS)
     assert line.state == "fixed" and child.wait(DEADLINE_SECONDS) is not None
 
@@ -95,7 +96,7 @@ def test_a_foreign_process_is_never_touched_even_when_its_pid_stands_in_a_record
     left = Registered(foreign.pid, 5.0, "engine", "run-0", "paper")
     (registry.directory / "left.json").write_bytes(msgspec.json.encode(left))
     line = check_processes(registry, "paper", everything=True, grace_seconds=0.1)
-    assert line.state == "fixed" and "1 records of ended processes removed" in line.detail.en
+    assert line.state == "fixed" and "1 records of ended processes removed" in line.said.en
     assert foreign.poll() is None
 
 
@@ -104,7 +105,7 @@ def test_a_process_that_cannot_be_ended_is_red_with_the_command(tmp_path, childr
     orphaned(registry, child)
     monkeypatch.setattr(Registry, "stop", lambda *_, **__: "")
     line = check_processes(registry, "paper", everything=False, grace_seconds=0.1)
-    assert line.state == "red" and str(child.pid) in line.fix.en and "could not be stopped" in line.detail.en
+    assert line.state == "red" and str(child.pid) in line.remedy.en and "could not be stopped" in line.said.en
 
 
 # ---- host
@@ -116,9 +117,9 @@ def test_disk_is_measured_where_the_run_will_lie_and_nothing_is_left_there(tmp_p
 
 
 def test_a_disk_with_less_than_twice_the_need_is_a_warning(tmp_path, monkeypatch):
-    monkeypatch.setattr(checks_host.shutil, "disk_usage", lambda _: SimpleNamespace(free=15 * 10**8))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=15 * 10**8))
     line = check_disk(tmp_path, 10**9)
-    assert line.state == "warn" and "1.5 GB free" in line.detail.en and "runs prune" in line.fix.en
+    assert line.state == "warn" and "1.5 GB free" in line.said.en and "runs prune" in line.remedy.en
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.getuid() == 0, reason="nothing is closed to root")
@@ -131,7 +132,7 @@ def test_a_folder_that_cannot_be_written_is_red(tmp_path):
 def test_memory_is_compared_with_the_need(monkeypatch, needed, state):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10**9))
     line = check_memory(needed * 10**6)
-    assert line.state == state and "1000 MB free" in line.detail.en
+    assert line.state == state and "1000 MB free" in line.said.en
 
 
 def test_the_memory_of_this_host_is_really_read():
@@ -141,7 +142,7 @@ def test_the_memory_of_this_host_is_really_read():
 
 def test_the_zone_is_shown_and_decides_nothing():
     line = check_time_zone()
-    assert line.state == "ok" and "stored times are UTC" in line.detail.en
+    assert line.state == "ok" and "stored times are UTC" in line.said.en
 
 
 def console(encoding: str) -> io.TextIOWrapper:
@@ -154,17 +155,17 @@ def test_a_console_that_cannot_show_our_signs_is_a_warning_with_the_way_out(monk
         SIGNS.encode(encoding)
     monkeypatch.setattr(sys, "stdout", console(encoding))
     line = check_encoding()
-    assert line.state == "warn" and encoding in line.detail.en and "PYTHONUTF8=1" in line.fix.en
-    assert "chcp 65001" in line.fix.ko
+    assert line.state == "warn" and encoding in line.said.en and "PYTHONUTF8=1" in line.remedy.en
+    assert "chcp 65001" in line.remedy.ko
 
 
 def test_a_system_that_says_cp949_is_switched_to_utf_8_and_said(monkeypatch):
     for name in ("stdout", "stderr"):
         monkeypatch.setattr(sys, name, console("utf-8"))
     monkeypatch.setattr(locale, "getencoding", lambda: "cp949")
-    monkeypatch.setattr(checks_host.sys, "flags", SimpleNamespace(utf8_mode=0))
+    monkeypatch.setattr(sys, "flags", SimpleNamespace(utf8_mode=0))
     line = check_encoding()
-    assert line.state == "fixed" and "locale cp949" in line.detail.en
+    assert line.state == "fixed" and "locale cp949" in line.said.en
 
 
 def test_a_utf_8_system_is_green(monkeypatch):
@@ -195,7 +196,7 @@ def test_sleep_and_battery_are_looked_at(monkeypatch, means, plugged, state):
     monkeypatch.setattr(psutil, "sensors_battery", lambda: battery, raising=False)
     line = check_sleep()
     assert line.state == state
-    assert ("42 %" in line.detail.en) == (plugged is False)
+    assert ("42 %" in line.said.en) == (plugged is False)
 
 
 # ---- clock against the venue, limits, engine
@@ -208,21 +209,19 @@ def test_the_offset_is_compared_with_the_limit_of_the_guard(offset, state):
     line = check_offset(offset, 1000)
     assert line.state == state
     if state == "red":
-        assert "-1200 ms" in line.detail.en and "guards.clock_skew.max_ms" in line.fix.en
+        assert "-1200 ms" in line.said.en and "guards.clock_skew.max_ms" in line.remedy.en
 
 
 def test_shadowed_limits_are_shown_and_stop_nothing():
     assert check_shadows([]).state == "ok"
     line = check_shadows(["a (5) can never bind: b is tighter", "c"])
-    assert line.state == "warn" and "2 limits" in line.detail.en and "b is tighter" in line.detail.en
+    assert line.state == "warn" and "2 limits" in line.said.en and "b is tighter" in line.said.en
 
 
 def test_the_self_test_is_a_line_green_with_figures_or_red_with_cause_and_way_out():
     line = check_self_test(bring_up)
-    assert line.state == "ok" and "READY" in line.detail.en and "golden rows" in line.detail.en
+    assert line.state == "ok" and "READY" in line.said.en and "golden rows" in line.said.en
     differs = SelfTest(ok=False, rows=7, journal_hash="", same_code=False, seconds=0.1, why="row 8 differs")
     line = check_self_test(lambda: bring_up(self_test=lambda: differs))
-    assert (
-        line.state == "red" and line.detail.en.startswith("QUARANTINE") and "row 8 differs" in line.detail.en
-    )
-    assert "install this version anew" in line.fix.en and "다시 설치" in line.fix.ko
+    assert line.state == "red" and line.said.en.startswith("QUARANTINE") and "row 8 differs" in line.said.en
+    assert "install this version anew" in line.remedy.en and "다시 설치" in line.remedy.ko

@@ -70,20 +70,20 @@ def test_a_class_is_green_only_when_every_symbol_spoke_and_a_quiet_trade_is_no_f
     line = check_stream(name, found)
     assert line.state == state
     if state != "ok":
-        assert "ETHUSDT" in line.detail.en and line.fix.en and line.fix.ko
+        assert "ETHUSDT" in line.said.en and line.remedy.en and line.remedy.ko
 
 
 def test_a_symbol_whose_smallest_order_is_larger_than_an_entry_may_be_is_red():
     dear = replace(BTC, min_notional=20_000 * ONE)
     line = check_filters(replace(HEARD, instruments=(BTC, dear)), LIMITS)
-    assert line.state == "red" and "20000" in line.detail.en and "15000" in line.detail.en
+    assert line.state == "red" and "20000" in line.said.en and "15000" in line.said.en
 
 
 @pytest.mark.parametrize(("rate", "state"), [(50e6, "ok"), (500e6, "warn"), (900e6, "red")])
 def test_the_tape_of_the_planned_hours_has_to_fit_the_disk(rate, state):
     line = check_tape(replace(HEARD, tape_bytes_per_hour=rate), LIMITS)
     assert line.state == state
-    assert state == "ok" or "runs prune" in line.fix.en
+    assert state == "ok" or "runs prune" in line.remedy.en
 
 
 def test_a_venue_is_a_name_or_an_address(tmp_path):

@@ -76,8 +76,8 @@ def test_what_a_server_answers_is_told(kind, answer, state, said):
     heard: list[bytes] = []
     with server(answer, heard) as port:
         line = check_server(Address(kind, "127.0.0.1", port), WAIT_SECONDS)
-    assert line.state == state and said in line.detail.en, line
-    assert (line.fix == "" or line.fix.en == "") == (state == "ok")
+    assert line.state == state and said in line.said.en, line
+    assert (line.fix == "" or line.remedy.en == "") == (state == "ok")
     assert b"password" not in heard[0].lower()
 
 
@@ -85,13 +85,13 @@ def test_a_server_that_is_not_there_is_red_with_its_address():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     line = check_server(Address("redis", "127.0.0.1", port), WAIT_SECONDS)
-    assert line.state == "red" and f"127.0.0.1:{port}" in line.detail.en and "doctor.servers" in line.fix.en
+    assert line.state == "red" and f"127.0.0.1:{port}" in line.said.en and "doctor.servers" in line.remedy.en
 
 
 def test_a_server_that_connects_and_stays_silent_is_red_after_the_limit():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         line = check_server(Address("postgres", "127.0.0.1", listener.getsockname()[1]), 0.05)
-    assert line.state == "red" and "timed out" in line.detail.en
+    assert line.state == "red" and "timed out" in line.said.en
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from flowguardian.acceptance.judge import judge
-from flowguardian.cli import runs as runs_module
 from flowguardian.cli.app import main
 from flowguardian.cli.run_pruning import delete
 from flowguardian.ops.platform_lock import FileLock
@@ -197,7 +196,7 @@ def test_a_person_is_asked_first(folder, capsys, monkeypatch, reply, left):
         def readline(self, *_):
             return reply
 
-    monkeypatch.setattr(runs_module.sys, "stdin", Terminal())
+    monkeypatch.setattr(sys, "stdin", Terminal())
     monkeypatch.setattr("click.termui.visible_prompt_func", lambda _: reply.strip())
     main(["runs", "prune", "--keep", "0", "--runs", str(folder)])
     assert sorted(path.name for path in folder.iterdir()) == left

@@ -137,8 +137,12 @@ def test_a_namespace_that_cannot_be_cleaned_is_red_with_the_cause(plan: Prefligh
 def test_a_later_check_may_exist_only_because_an_earlier_one_was_green(plan: PreflightPlan) -> None:
     seen: list[str] = []
 
+    def first() -> Checked:
+        seen.append("asked")
+        return Checked("ok", "fine")
+
     def chain() -> Iterator[tuple[str, Callable[[], Checked]]]:
-        yield "first", lambda: (seen.append("asked"), Checked("ok", "fine"))[1]
+        yield "first", first
         for word in seen:
             yield word, lambda: Checked("ok", "fine")
 
