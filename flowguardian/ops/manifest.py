@@ -23,6 +23,9 @@ class Manifest(msgspec.Struct, frozen=True):
     kind: str
     """acceptance, rehearsal, paper"""
     market: str
+    """What a market file or the synthetic market is read from; empty on an exchange."""
+    venue: str
+    """direct, local, binance or binance-testnet."""
     start_ns: int | None
     planned_ns: int
     speed: float

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from flowguardian.ops import settings_checks
+from flowguardian.ops.settings_feed import Feed
 from flowguardian.ops.settings_run import Acceptance, Market, Notify, Paper, Run
 from flowguardian.ops.settings_trading import (
     TIMEFRAME_SECONDS,
@@ -73,6 +74,7 @@ class Settings(Block):
     )
     universe: Universe = section(Universe, "What is traded.")
     market: Market = section(Market, "Where market data comes from.")
+    feed: Feed = section(Feed, "How a market that arrives over a network is gathered.")
     run: Run = section(Run, "The processes of a run.")
     notify: Notify = section(Notify, "Messages to people, sent from outside the trading process.")
     acceptance: Acceptance = section(Acceptance, "When a run passes. Fixed before it starts.")
