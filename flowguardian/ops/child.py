@@ -7,6 +7,7 @@ oldest line, and what was dropped is counted.
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -87,6 +88,13 @@ class Child:
     def ask_to_stop(self) -> None:
         """Ask it to end in order, as far as this system can."""
         request_stop(self.pid, self.start_time)
+
+    def wait(self, seconds: float) -> int | None:
+        """Its exit code once it has ended, None when it still runs after so long."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
 
     def kill(self) -> int:
         """Kill it with everything it started; returns its exit code."""

@@ -33,7 +33,7 @@ from flowguardian.market.files import DatasetError
 from flowguardian.market.instruments import UnknownInstrument
 from flowguardian.market.records import Kind
 from flowguardian.market.tape import TapeError, read_tape, segment_paths
-from flowguardian.ops.assembly import MakePortfolio, assemble, code_hash, open_feed
+from flowguardian.ops.assembly import MakePortfolio, VenueMissing, assemble, code_hash, open_feed
 from flowguardian.ops.commands import CommandInbox
 from flowguardian.ops.config_errors import ConfigError
 from flowguardian.ops.engine_child import EXIT_CONFIG, EXIT_FAULT
@@ -47,6 +47,8 @@ from flowguardian.strategies.base import StrategyError
 
 IDLE_SECONDS = 0.25
 """Without a block for this long the loop looks for commands by itself."""
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 30.0
+"""Between two tries to reach a venue that is away."""
 POLL_SECONDS, FOLD_SECONDS, QUALITY_SECONDS = 0.05, 60.0, 60.0
 """Real time between two looks for commands, two folds of the write-ahead log, two lines on data quality."""
 UNUSABLE = (
@@ -59,10 +61,9 @@ UNUSABLE = (
     ev.UnknownRow,
     TapeError,
     ReplayDiverged,
-    VenueRefused,
-    StreamSilent,
+    VenueMissing,
 )
-"""What a start cannot go on with: a market, a venue or a record of this run that is gone, changed or damaged."""
+"""What a start cannot go on with: a market or a record of this run that is gone, changed or damaged."""
 
 
 class JournalLost(ChainError):
@@ -91,7 +92,7 @@ class EngineProcess:
         self.feed = open_feed(self._settings, self._manifest, run_dir)
         self.segment = 1
         self._polled = self._folded = self._told = self._taken = 0.0
-        self._stopping = False
+        self._running = self._stopping = False
         with ExitStack() as opened:
             self._recorder = AnnouncingRecorder(run_dir)
             opened.callback(self._recorder.close)
@@ -177,7 +178,40 @@ class EngineProcess:
             planned_ns=manifest.planned_ns,
         )
 
-    # ---- the loop
+    # ---- one lifetime
+
+    async def live(self) -> str:
+        """From start to end; returns the reason of the end. Raises FeedError."""
+        working = asyncio.current_task()
+        idling = asyncio.create_task(self._idle(working))
+        try:
+            await self._prepare_patiently()
+            return await self.run()
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+            return await self._stopped()
+        finally:
+            idling.cancel()
+            await asyncio.gather(idling, return_exceptions=True)
+            await self.feed.close()
+
+    async def _prepare_patiently(self) -> None:
+        """A run that was live waits for a venue that is away, as it would without having been restarted."""
+        delay = FIRST_WAIT_SECONDS
+        while True:
+            try:
+                await self.prepare()
+            except FeedError as error:
+                if not self.loop.engine.live:
+                    raise
+                structlog.get_logger("engine").warning("the venue is away", why=str(error), wait=delay)
+                await self.feed.close()
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, LONGEST_WAIT_SECONDS)
+                self.feed = open_feed(self._settings, self._manifest, self._run_dir)
+            else:
+                return
 
     async def run(self) -> str:
         """Take what the feed releases until the planned end or a stop; returns the reason."""
@@ -185,22 +219,20 @@ class EngineProcess:
         gc.collect()
         gc.freeze()
         announce("ready", market_ns=self.loop.now_ns, segment=self.segment)
+        self._running = True
         self._taken = time.monotonic()
-        working = asyncio.current_task()
-        idling = asyncio.create_task(self._idle(working))
-        try:
-            reason = await self._work()
-        except asyncio.CancelledError:
-            if not self._stopping:
-                raise
-            reason = "stopped"
-        finally:
-            idling.cancel()
-            await asyncio.gather(idling, return_exceptions=True)
-        if reason == "stopped":
+        reason = await self._work()
+        return await self._stopped() if reason == "stopped" else self._ended(reason)
+
+    async def _stopped(self) -> str:
+        if self._running:
             self._take(await self.feed.drain())
-        self.loop.fact(ev.SegmentEnded(self.loop.now_ns, self.segment, reason))
-        self._tell(force=True)
+        return self._ended("stopped")
+
+    def _ended(self, reason: str) -> str:
+        if self._running:
+            self.loop.fact(ev.SegmentEnded(self.loop.now_ns, self.segment, reason))
+            self._tell(force=True)
         return reason
 
     async def _work(self) -> str:
@@ -229,8 +261,8 @@ class EngineProcess:
         while True:
             await asyncio.sleep(IDLE_SECONDS)
             silent = time.monotonic() - self._taken
-            if silent < IDLE_SECONDS or silent > self.feed.patience_seconds:
-                # Silent for longer than the feed ever waits: that is a hang, and says nothing.
+            if self._running and not IDLE_SECONDS <= silent <= self.feed.patience_seconds:
+                # The loop speaks for itself; and a feed silent for longer than it ever waits is a hang.
                 continue
             self._heartbeat.beat(0.0)
             if not self._obey() and working is not None:
@@ -244,6 +276,9 @@ class EngineProcess:
         if now - self._polled < POLL_SECONDS:
             return True
         self._polled = now
+        if self._recorder.journal.seq == 0:
+            # Row 1 says what the run is: before it only a stop can be obeyed, and it leaves nothing behind.
+            return all(asked.command is not ev.Command.STOP for asked in self._inbox.pending())
         going = True
         for asked in self._inbox.pending():
             self.loop.fact(ev.CommandReceived(self.loop.now_ns, asked.id, asked.command, asked.by))
@@ -263,14 +298,6 @@ class EngineProcess:
             self._told = now
             if (quality := self.feed.stats()) is not None:
                 announce_quality(self.segment, self.feed.feed_kind, quality)
-
-    async def live(self) -> str:
-        """From start to end of this lifetime; returns the reason of its end. Raises FeedError."""
-        try:
-            await self.prepare()
-            return await self.run()
-        finally:
-            await self.feed.close()
 
     def close(self) -> None:
         """Everything durable, nothing open."""
@@ -294,11 +321,11 @@ def main(run_dir: Path, portfolio: MakePortfolio = PortfolioManager) -> int:
         log.info("engine starts", segment=process.segment)
         try:
             reason = asyncio.run(process.live())
-        except UNUSABLE as error:
-            sys.stderr.write(f"{type(error).__name__}: {error}\n")
-            return EXIT_CONFIG
         except FeedError as error:
-            # The venue is away: starting again later is the remedy, and the supervisor does it.
+            if process.segment == 1 and isinstance(error, VenueRefused | StreamSilent):
+                # It never worked: a person has to put it right.
+                sys.stderr.write(f"{type(error).__name__}: {error}\n")
+                return EXIT_CONFIG
             announce("fault", reason=f"{type(error).__name__}: {error}")
             return EXIT_FAULT
         finally:

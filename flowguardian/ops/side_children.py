@@ -15,7 +15,6 @@ from flowguardian.journal.ops_events import ProcessStarted, Severity
 from flowguardian.ops.child import Child, Stderr
 from flowguardian.ops.host_watch import SECOND_NS, Clock
 from flowguardian.ops.platform_files import atomic_write
-from flowguardian.ops.platform_process import wait_gone
 from flowguardian.ops.registry import Registered, Registry
 from flowguardian.ops.run_record import RunRecord
 from flowguardian.ops.run_result import SupervisorOptions, restart_delay_seconds
@@ -199,8 +198,7 @@ class _Running:
         child = self._child
         if child is None:
             return
-        gone = wait_gone(child.pid, child.start_time, seconds)
-        code = child.exit_code() if gone else None
+        code = child.wait(seconds)
         if code is None:
             self._close(child.kill(), f"did not end within {seconds:g} s, was killed", abnormal=True)
         else:

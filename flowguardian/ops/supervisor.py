@@ -329,7 +329,7 @@ class Supervisor:
         watch, count = self._watch, self._record.incidents.count
         state = "running" if watch is not None and watch.ready else "starting"
         if watch is None:
-            state = "restarting"
+            state = "restarting" if self._restarts else "starting"
         return RunView(
             run_id=self.run_dir.name, state="stopping" if self._stops else state,
             pid=watch.child.pid if watch is not None else 0, run_ns=self._record.segments.run_ns,

@@ -30,8 +30,10 @@ SPARE_HOURS = 24.0
 
 def market_of(settings: Settings, manifest: Manifest) -> Market:
     """The market of the run to the end of its recording, which may be later than the planned end."""
-    synthetic = manifest.market.startswith("synthetic:")
-    hours = manifest.planned_ns / HOUR_NS + SPARE_HOURS if synthetic else None
+    hours: float | None = None
+    if manifest.market.startswith("synthetic:"):
+        # A market that waits for the engine ends with the run; one with a clock has to outlast its outages.
+        hours = manifest.planned_ns / HOUR_NS + (SPARE_HOURS if manifest.speed else 0.0)
     return configured_market(
         settings, manifest.market, start_ns=manifest.start_ns, hours=hours, seed=manifest.seed
     )
