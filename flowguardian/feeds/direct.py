@@ -60,8 +60,7 @@ class DirectFeed:
             yield [rows] if len(rows) else []
 
     async def _wait_until(self, moment: float) -> None:
-        while (left := moment - time.monotonic()) > 0:
-            await asyncio.sleep(left)
+        await asyncio.sleep(max(0.0, moment - time.monotonic()))
 
     async def ack(self) -> None:
         """The next slice is read when it is asked for."""

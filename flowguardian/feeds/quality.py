@@ -10,8 +10,6 @@ from collections.abc import Iterable
 
 import msgspec
 
-from flowguardian.market.records import SECOND_NS
-
 KEPT_FRAMES = 50
 KEPT_BYTES = 2_000
 _BINS = 256

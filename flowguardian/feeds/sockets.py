@@ -89,7 +89,7 @@ class StreamSocket:
             self._live.ws.transport.abort()
 
     async def settle(self, seconds: float) -> None:
-        """Wait, a bounded time, until everything the venue had sent has been read: its pong comes after it."""
+        """Wait, a bounded time, until all that the venue had sent is read: its pong comes after it."""
         if self._live is None:
             return
         with suppress(*_CANNOT_CONNECT):

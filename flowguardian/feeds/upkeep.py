@@ -65,7 +65,7 @@ class Upkeep:
             wanted = line.wants(now_ns) if line.waiting and trades else None
 
     async def catch_up(self, index: int, now_ns: int) -> None:
-        """Everything traded since the last id, page by page; a symbol that never traded has nothing to miss."""
+        """Everything traded since the last id, page by page; without an id nothing can be missed."""
         symbol, line = self._intake.symbols[index], self._intake.lines[index]
         for _ in range(_MOST_PAGES):
             if line.last_id == NO_ID:

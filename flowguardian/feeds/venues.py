@@ -9,7 +9,7 @@ import msgspec
 
 
 class Venue(msgspec.Struct, frozen=True):
-    """The addresses of one venue; `control` (lock-step) and `operator` are those of our own, empty elsewhere."""
+    """The addresses of one venue; `control` (lock-step) and `operator` are our own venue's alone."""
 
     name: str
     rest: str

@@ -52,7 +52,6 @@ class RunPlan:
     """What somebody asked for; `speed` 0 is as fast as it will go."""
 
     loaded: Loaded
-    venue: str
     market: str
     start_ns: int | None
     hours: float
@@ -61,6 +60,7 @@ class RunPlan:
     defect: str = ""
     """Name of a planted defect: the run is the broken twin."""
     run_dir: Path | None = None
+    venue: str = "direct"
 
 
 @dataclass(frozen=True, slots=True)

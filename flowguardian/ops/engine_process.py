@@ -132,7 +132,9 @@ class EngineProcess:
 
     def _recorded(self) -> Iterator[npt.NDArray[np.void]]:
         directory = self._run_dir / TAPE
-        return (block for block in read_tape(directory) if len(block)) if segment_paths(directory) else iter(())
+        return (
+            (block for block in read_tape(directory) if len(block)) if segment_paths(directory) else iter(())
+        )
 
     async def prepare(self) -> None:
         """Bring a new, resumed or half-started run to live. Raises FeedError."""
@@ -179,6 +181,13 @@ class EngineProcess:
         )
 
     # ---- one lifetime
+
+    def lifetime(self) -> str:
+        """`live` in a loop of its own, and everything closed after it."""
+        try:
+            return asyncio.run(self.live())
+        finally:
+            self.close()
 
     async def live(self) -> str:
         """From start to end; returns the reason of the end. Raises FeedError."""
@@ -320,7 +329,7 @@ def main(run_dir: Path, portfolio: MakePortfolio = PortfolioManager) -> int:
             return EXIT_CONFIG
         log.info("engine starts", segment=process.segment)
         try:
-            reason = asyncio.run(process.live())
+            reason = process.lifetime()
         except FeedError as error:
             if process.segment == 1 and isinstance(error, VenueRefused | StreamSilent):
                 # It never worked: a person has to put it right.
@@ -328,8 +337,6 @@ def main(run_dir: Path, portfolio: MakePortfolio = PortfolioManager) -> int:
                 return EXIT_CONFIG
             announce("fault", reason=f"{type(error).__name__}: {error}")
             return EXIT_FAULT
-        finally:
-            process.close()
     announce("finished", reason=reason)
     return 0
 

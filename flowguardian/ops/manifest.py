@@ -24,8 +24,6 @@ class Manifest(msgspec.Struct, frozen=True):
     """acceptance, rehearsal, paper"""
     market: str
     """What a market file or the synthetic market is read from; empty on an exchange."""
-    venue: str
-    """direct, local, binance or binance-testnet."""
     start_ns: int | None
     planned_ns: int
     speed: float
@@ -35,6 +33,8 @@ class Manifest(msgspec.Struct, frozen=True):
     trading_hash: str
     defect: str = ""
     """Name of a planted defect; only the broken twin reads it."""
+    venue: str = "direct"
+    """direct, local, binance or binance-testnet; runs made before there was a choice were direct."""
 
 
 def write_manifest(run_dir: Path, manifest: Manifest) -> None:

@@ -12,12 +12,18 @@ from flowguardian.ops.settings_types import Block, Number, number, option
 
 class Feed(Block):
     quote_interval_ms: int = option(
-        100, "Of the quotes of one interval only the last is recorded; trades always all.", "ms", ge=1, le=1000
+        100,
+        "Of the quotes of one interval only the last is recorded; trades always all.",
+        "ms",
+        ge=1,
+        le=1000,
     )
     gap_deadline_seconds: Number = number(
         "2", "Rows of a symbol wait this long for trades that are missing.", "s", gt=0, le=60
     )
-    gate_seconds: Number = number("30", "A stream silent this long at the start refuses it.", "s", gt=0, le=600)
+    gate_seconds: Number = number(
+        "30", "A stream silent this long at the start refuses it.", "s", gt=0, le=600
+    )
     silence_seconds: Number = number(
         "15", "A stream without anything new for this long is silent: no entries, its socket is renewed.",
         "s", gt=0, le=600,
@@ -26,7 +32,9 @@ class Feed(Block):
         "23", "A new connection takes over after this long; the venue cuts at 24 hours.", "h", gt=0, le=24
     )
     refresh_minutes: Number = number("60", "Between two looks at the venue's filters.", "min", gt=0, le=1440)
-    clock_minutes: Number = number("10", "Between two measurements of the venue's clock.", "min", gt=0, le=1440)
+    clock_minutes: Number = number(
+        "10", "Between two measurements of the venue's clock.", "min", gt=0, le=1440
+    )
     ping_seconds: Number = number("15", "Between two pings of our own on each connection.", "s", gt=0, le=300)
     pong_seconds: Number = number("20", "A connection whose pong takes longer is dropped.", "s", gt=0, le=300)
     first_delay_seconds: Number = number("0.5", "Wait before the first reconnect; grows.", "s", gt=0, le=60)

@@ -126,9 +126,7 @@ class _Running:
             return self._plan(now_ns)
         self._child = child
         self._stderr = Stderr(child, self.side.name, self._record.incidents, self._log_dir)
-        self._record.write(
-            ProcessStarted(self._clock.wall_ns(), self.side.name, child.pid, child.start_time)
-        )
+        self._record.write(ProcessStarted(self._clock.wall_ns(), self.side.name, child.pid, child.start_time))
         try:
             self._entry = self._registry.register(
                 self.side.name, self._run_id, account=self._account, pid=child.pid, parent_pid=os.getpid()
@@ -160,7 +158,9 @@ class _Running:
 
     def _ended(self, now_ns: int, code: int, why: str = "") -> str:
         reason = why or (f"killed by signal {-code}" if code < 0 else f"exit code {code}")
-        self._close(code, f"{reason}: {self._stderr.last}"[:500] if self._stderr.last else reason, abnormal=True)
+        self._close(
+            code, f"{reason}: {self._stderr.last}"[:500] if self._stderr.last else reason, abnormal=True
+        )
         if now_ns - self._started_ns >= _GOOD_NS:
             self._attempts = 0
         return self._plan(now_ns)

@@ -23,8 +23,8 @@ from flowguardian.journal.ops_events import (
     RunFinished,
     Severity,
 )
-from flowguardian.ops.commands import CommandError, ask, withdraw
 from flowguardian.ops.child import Child
+from flowguardian.ops.commands import CommandError, ask, withdraw
 from flowguardian.ops.engine_child import EXIT_CONFIG, EngineEvent, Heartbeat, Quality, Ready
 from flowguardian.ops.engine_watch import End, EngineWatch, Limits
 from flowguardian.ops.host_watch import SECOND_NS, Clock, HostWatch

@@ -1,4 +1,4 @@
-"""The local venue of a run, as a child of its supervisor: the market of the manifest, served by our own venue.
+"""The local venue of a run, as a child of its supervisor: our own venue over the market of the manifest.
 
 Rule: it knows the market and nothing of the run's trading; its first line on stdout are its addresses.
 """

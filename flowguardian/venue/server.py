@@ -200,9 +200,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(
-    venue: VenueServer, *, host: str, port: int, keys: tuple[str, str]
-) -> None:
+async def serve(venue: VenueServer, *, host: str, port: int, keys: tuple[str, str]) -> None:
     """Serve until a signal; prints the ready line."""
     # The protocol is named so that asyncio switches the delaying of small packets off.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -264,4 +262,3 @@ def _announce(venue: VenueServer, port: int, host: str, keys: tuple[str, str]) -
     )
     sys.stdout.write(msgspec.json.encode(ready).decode() + "\n")
     sys.stdout.flush()
-
