@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from flowguardian.execution.money import units
+from flowguardian.market.records import SECOND_NS
 from flowguardian.ops.checks_containers import container_checks
 from flowguardian.ops.checks_engine import check_self_test, check_shadows
 from flowguardian.ops.checks_market import VenueLimits, venue_checks
@@ -24,6 +25,7 @@ from flowguardian.ops.preflight import Check, PreflightPlan
 from flowguardian.ops.registry import Registry
 from flowguardian.ops.segments import HostClock
 from flowguardian.ops.settings import Settings
+from flowguardian.ops.settings_feed import feed_options
 
 MEGABYTE = 1_000_000
 
@@ -112,15 +114,15 @@ def venue_of(
 def _hear(
     name: str, settings: Settings, registry: Registry, seconds: float | None, symbols: Sequence[str]
 ) -> Heard:
-    doctor = settings.doctor
-    start_seconds = float(doctor.venue_start_seconds)
-    with venue_at(
-        name, symbols, seed=settings.run.seed, start_seconds=start_seconds, registry=registry
-    ) as venue:
-        return listen(
-            venue,
-            symbols,
-            seconds=float(doctor.listen_seconds) if seconds is None else seconds,
-            start_seconds=start_seconds,
-            clock=HostClock(),
-        )
+    options = feed_options(
+        settings.feed,
+        clock_interval_seconds=settings.market.clock_interval_seconds,
+        bar_ns=settings.bar_seconds * SECOND_NS,
+        history_bars=1,
+    )
+    place = venue_at(
+        name, symbols, seed=settings.run.seed, start_seconds=options.gate_seconds, registry=registry
+    )
+    with place as venue:
+        long = float(settings.doctor.listen_seconds) if seconds is None else seconds
+        return listen(venue, symbols, options, seconds=long, clock=HostClock())

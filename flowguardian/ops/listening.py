@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -26,7 +26,7 @@ Rows = npt.NDArray[np.void]
 CLASSES: dict[str, str] = {"trades": "aggTrade", "quotes": "bookTicker", "marks": "markPrice"}
 """Stream classes, and what the names of their streams contain."""
 OWN_TIME = "local"
-"""The kind of feed whose market time is not that of this host."""
+"""The venue whose market time is not that of this host."""
 CLOSE_SECONDS = 10.0
 HOUR_SECONDS = 3600.0
 
@@ -79,15 +79,15 @@ class _Listener:
         """Everything since the listener was made."""
         feed, clock, stats = self._feed, self._clock, self._feed.stats()
         seconds = (clock.mono_ns() - self._began_ns) / 1e9
-        ahead_ms = stats.clock_offset_ms + (clock.mono_ns() - clock.wall_ns()) / 1e6
+        ahead_ns = stats.clock_offset_ns + clock.mono_ns() - clock.wall_ns()
         return Heard(
             venue=venue.name,
             seconds=seconds,
             streams={name: self._class(name, stats) for name in CLASSES},
             instruments=feed.instruments,
-            offset_ms=None if venue.feed_kind == OWN_TIME else ahead_ms,
-            latency_p50_ms=stats.latency_p50_ms,
-            latency_p99_ms=stats.latency_p99_ms,
+            offset_ms=None if venue.name == OWN_TIME else ahead_ns / 1e6,
+            latency_p50_ms=_quantile_ms(stats.latency_us, 0.50),
+            latency_p99_ms=_quantile_ms(stats.latency_us, 0.99),
             tape_bytes_per_hour=self._records * ROW.itemsize * HOUR_SECONDS / seconds,
         )
 
@@ -100,12 +100,12 @@ class _Listener:
         }
         symbols = self._feed.symbols
         heard = [symbol for index, symbol in enumerate(symbols) if self._delivered(name, index, symbol)]
-        silences = [quiet for stream, quiet in stats.max_silence_seconds.items() if CLASSES[name] in stream]
+        silences = [ns for stream, ns in stats.longest_silence_ns.items() if CLASSES[name] in stream]
         return StreamClass(
             messages=messages[name],
             heard=tuple(heard),
             missing=tuple(symbol for symbol in symbols if symbol not in heard),
-            max_silence_seconds=max(silences, default=0.0),
+            max_silence_seconds=max(silences, default=0) / 1e9,
         )
 
     def _delivered(self, name: str, index: int, symbol: str) -> bool:
@@ -116,26 +116,30 @@ class _Listener:
         return any(CLASSES[name] in stream and stream.startswith(symbol.lower()) for stream in fresh)
 
 
+def _quantile_ms(latency_us: Mapping[int, int], share: float) -> float:
+    """The latency that this share of the rows did not exceed; 0 without any row."""
+    wanted, seen = share * sum(latency_us.values()), 0
+    for edge_us, many in sorted(latency_us.items()):
+        seen += many
+        if seen >= wanted:
+            return edge_us / 1000
+    return 0.0
+
+
 def listen(
-    venue: Venue,
-    symbols: Sequence[str],
-    *,
-    seconds: float,
-    start_seconds: float,
-    clock: Clock,
+    venue: Venue, symbols: Sequence[str], options: FeedOptions, *, seconds: float, clock: Clock
 ) -> Heard:
     """Connect, listen and close; raises a FeedError, UnreadableAnswer, OSError or TimeoutError."""
-    return asyncio.run(_listen(venue, symbols, seconds, start_seconds, clock))
+    return asyncio.run(_listen(venue, symbols, options, seconds, clock))
 
 
 async def _listen(
-    venue: Venue, symbols: Sequence[str], seconds: float, start_seconds: float, clock: Clock
+    venue: Venue, symbols: Sequence[str], options: FeedOptions, seconds: float, clock: Clock
 ) -> Heard:
-    options = FeedOptions(gate_seconds=start_seconds, history_bars=1)
     feed = BinanceFeed(venue, symbols, options, clock=clock)
     try:
         # The feed has its own gate for streams; this one is for a REST that is slow on top of it.
-        await asyncio.wait_for(feed.start(Cursor()), 2 * start_seconds)
+        await asyncio.wait_for(feed.start(Cursor()), 2 * options.gate_seconds)
         listener = _Listener(feed, clock)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(listener.count(), seconds)

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from flowguardian.ops import settings_checks
 from flowguardian.ops.settings_doctor import Doctor
+from flowguardian.ops.settings_feed import Feed
 from flowguardian.ops.settings_run import Acceptance, Market, Notify, Paper, Run
 from flowguardian.ops.settings_trading import (
     TIMEFRAME_SECONDS,
@@ -74,6 +75,7 @@ class Settings(Block):
     )
     universe: Universe = section(Universe, "What is traded.")
     market: Market = section(Market, "Where market data comes from.")
+    feed: Feed = section(Feed, "How a market that arrives over a network is gathered.")
     run: Run = section(Run, "The processes of a run.")
     doctor: Doctor = section(Doctor, "What preflight and `flowguardian doctor` look at.")
     notify: Notify = section(Notify, "Messages to people, sent from outside the trading process.")

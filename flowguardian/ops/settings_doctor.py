@@ -30,9 +30,6 @@ class Doctor(Block):
     listen_seconds: Number = number(
         "60", "How long `doctor --venue` listens to the streams.", "s", ge=1, le=3600
     )
-    venue_start_seconds: Number = number(
-        "30", "How long a venue may take until every stream has delivered.", "s", gt=0, le=300
-    )
     min_free_memory_mb: int = option(300, "Preflight is red with less free memory.", "MB", ge=0)
 
     @field_validator("servers")

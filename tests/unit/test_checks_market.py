@@ -94,4 +94,4 @@ def test_a_venue_is_a_name_or_an_address(tmp_path):
     place = venue_at("http://127.0.0.1:9/", (), seed=1, start_seconds=1.0, registry=Registry(tmp_path))
     with place as venue:
         assert (venue.rest, venue.ws_market) == ("http://127.0.0.1:9", "ws://127.0.0.1:9/market")
-        assert venue.feed_kind == "local" and not venue.control
+        assert venue.name == "local" and not venue.control

@@ -15,7 +15,7 @@ import numpy as np
 from flowguardian.execution import events as ev
 from flowguardian.execution.loop import MarketLoop
 from flowguardian.feeds.blocks import stamp
-from flowguardian.ops.assembly import assemble, code_hash, open_feed
+from flowguardian.ops.assembly import assemble, code_hash, configured_market
 from flowguardian.ops.golden.store import FOLDER, Golden, GoldenRun, Rows, chained, tape_hash, write
 from flowguardian.ops.loading import Loaded, load
 
@@ -64,7 +64,7 @@ def make() -> GoldenRun:
     """The golden run by the code as it is now."""
     loaded, keeper = load(None, SETTINGS, env={}), _Keeper()
     planned_ns = HOURS * HOUR_NS
-    market = open_feed(loaded.settings, MARKET, start_ns=None, hours=HOURS, seed=SEED)
+    market = configured_market(loaded.settings, MARKET, start_ns=None, hours=HOURS, seed=SEED)
     loop = assemble(loaded.settings, keeper, seed=SEED, planned_ns=planned_ns)
     history = market.history(market.start_ns, loaded.settings.market.history_bars)
     loop.now_ns = market.start_ns - len(history) - 2
