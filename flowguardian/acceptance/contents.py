@@ -8,9 +8,12 @@ from __future__ import annotations
 from flowguardian.acceptance import pages
 from flowguardian.acceptance.blocks import Block, Cell, Items, Paragraph, Plot, Section, facts, section, table
 from flowguardian.acceptance.catalog import joined, known, plain, text
+from flowguardian.acceptance.figures import PreflightLine
 from flowguardian.acceptance.formats import DASH, both, clock, duration, number, percent, shown, usdt
 from flowguardian.acceptance.judgement import Checkpoint, Criterion, Judgement, Text, Verdict
 
+PREPARED = ("container", "server", "earlier processes", "stale locks", "redis namespace", "logs")
+"""How the items of the preflight begin that prepare the ground; the others look at host and engine."""
 MARK = {True: "✓", False: "✗", None: "–"}
 
 
@@ -106,8 +109,19 @@ def _environment(j: Judgement) -> Section:
 def _preflight(j: Judgement) -> Section:
     if not j.preflight:
         return section("preflight", Paragraph(text("text.no_preflight"), "note"))
-    rows = [(line.item, line.state, line.detail, line.fix or DASH) for line in j.preflight]
-    return section("preflight", table("item state detail fix", rows))
+    groups = [
+        (key, [_checked(line) for line in j.preflight if line.item.startswith(PREPARED) == prepared])
+        for key, prepared in (("text.prepared", True), ("text.checked", False))
+    ]
+    blocks = [(Paragraph(text(key)), table("item state detail fix", rows)) for key, rows in groups if rows]
+    return section("preflight", *(block for pair in blocks for block in pair))
+
+
+def _checked(line: PreflightLine) -> tuple[Cell, ...]:
+    detail = Text(ko=line.detail_ko or line.detail, en=line.detail)
+    # What was green or put right needs nothing done: its hint would only read like a task.
+    wanted = bool(line.fix) and line.state in ("warn", "red")
+    return line.item, line.state, detail, Text(ko=line.fix_ko or line.fix, en=line.fix) if wanted else DASH
 
 
 def _counts(j: Judgement) -> Section:

@@ -78,12 +78,14 @@ class FeedQuality(Data, frozen=True):
 
 
 class PreflightLine(Data, frozen=True):
-    """A line of the preflight."""
+    """A line of the preflight; the Korean texts are "" in older journals."""
 
     item: str
     state: str
     detail: str
     fix: str
+    detail_ko: str = ""
+    fix_ko: str = ""
 
 
 class Resources(Data, frozen=True):

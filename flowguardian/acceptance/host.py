@@ -123,7 +123,10 @@ def preflight_of(evidence: Evidence) -> tuple[PreflightLine, ...]:
     """The preflight of the first start: one line per item, the last state of each."""
     lines = {row.item: row for _, row in evidence.ops_of(ops.PreflightChecked)}
     return tuple(
-        PreflightLine(item=r.item, state=r.state, detail=r.detail, fix=r.fix) for r in lines.values()
+        PreflightLine(
+            item=r.item, state=r.state, detail=r.detail, fix=r.fix, detail_ko=r.detail_ko, fix_ko=r.fix_ko
+        )
+        for r in lines.values()
     )
 
 

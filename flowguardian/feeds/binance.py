@@ -216,8 +216,10 @@ class BinanceFeed:
         await self._prove_streams()
         if cursor.next_ns:
             await self._catch_up()
-        else:
+        elif self._options.whole_bars:
             await self._wait_for_whole_minute()
+        else:
+            self.start_ns = self._rest.now_ns()
         self._release.last_ns = max(cursor.after_ns, self.start_ns - 1)
         self._release.begin(self.start_ns)
         self.intake.freshness.begin(self.start_ns)

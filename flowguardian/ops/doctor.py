@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from flowguardian.execution.money import units
 from flowguardian.market.records import SECOND_NS
 from flowguardian.ops.checks_containers import container_checks
@@ -120,6 +122,7 @@ def _hear(
         bar_ns=settings.bar_seconds * SECOND_NS,
         history_bars=1,
     )
+    options = msgspec.structs.replace(options, whole_bars=False)
     place = venue_at(
         name, symbols, seed=settings.run.seed, start_seconds=options.gate_seconds, registry=registry
     )

@@ -353,6 +353,10 @@ class Story:
         end = MINUTES * MINUTE
         self.ops += [
             o.PreflightChecked(HOST, "disk", "ok", "120 GB free", ""),
+            o.PreflightChecked(
+                HOST, "logs", "fixed", "2 files moved", "never shown", "파일 2개 옮김", "안 보임"
+            ),
+            o.PreflightChecked(HOST, "clock", "warn", "600 ms off", "Set it.", "600 ms 다름", "맞추십시오."),
             o.ProcessStarted(HOST, "engine", 4711, 1.0),
             o.SegmentOpened(HOST, 1, "boot-a", MONO, T0, 4711, "first start"),
         ]

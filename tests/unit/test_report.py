@@ -141,6 +141,22 @@ def test_every_page_that_was_asked_for_is_there(passed: tuple[Path, Judgement]) 
         assert said in page
 
 
+def test_what_preflight_prepared_has_its_own_table_in_the_language_of_the_page(
+    passed: tuple[Path, Judgement],
+) -> None:
+    page = read(passed, "report.en.md")
+    prepared, checked = (
+        page.split("## Preflight")[1].split("## Counts")[0].split("This machine and what will decide")
+    )
+    assert "| logs | fixed | 2 files moved |" in prepared and "never shown" not in page
+    assert "| clock | warn | 600 ms off | Set it. |" in checked and "120 GB free" in checked
+    korean = read(passed, "report.md")
+    assert (
+        "| logs | fixed | 파일 2개 옮김 |" in korean
+        and "| clock | warn | 600 ms 다름 | 맞추십시오. |" in korean
+    )
+
+
 def test_markdown_tables_are_rectangular(failed: tuple[Path, Judgement]) -> None:
     for table in re.findall(r"(?:^\|.*\|\n)+", read(failed, "report.md"), re.MULTILINE):
         widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.strip().split("\n")}
