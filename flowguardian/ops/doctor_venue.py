@@ -6,6 +6,7 @@ this one dies, and is ended with the block.
 
 from __future__ import annotations
 
+import os
 import queue
 import subprocess
 import sys
@@ -79,7 +80,7 @@ def _started(symbols: Sequence[str], seed: int, start_seconds: float, registry: 
     try:
         line = _first_line(child, start_seconds)
         try:
-            entry = registry.register(ROLE, "doctor", pid=child.pid)
+            entry = registry.register(ROLE, "doctor", pid=child.pid, parent_pid=os.getpid())
         except ProcessLookupError as error:
             raise VenueNotStarted(str(error)) from error
         try:

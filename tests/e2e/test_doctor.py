@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.real_runs import DEADLINE_SECONDS, ROOT, Ended, argv, surroundings
+from flowguardian.cli.app import main
+from flowguardian.ops.platform_process import is_alive
+from flowguardian.ops.registry import STATE_DIRECTORY
+from tests.e2e.real_runs import DEADLINE_SECONDS, ROOT, Ended, argv, started, surroundings, wait_until
 from tests.stand_in_docker import container, install
 from tests.venue_process import running_venue
 
@@ -110,8 +113,6 @@ def test_a_stopped_container_and_a_dead_server_in_one_go(tmp_path):
     assert ended.code == 3
     assert line_of(ended.answer, "container pg")["state"] == "fixed"
     assert line_of(ended.answer, f"server redis://127.0.0.1:{port}")["state"] == "red"
-    again = doctor("--set", "doctor.containers=[pg]", "--json", state=tmp_path / "state", **environment)
-    assert again.code == 0 and line_of(again.answer, "container pg")["state"] == "ok"
 
 
 def test_what_a_killed_run_left_is_repaired_and_shown(tmp_path):
@@ -132,6 +133,22 @@ def test_what_a_killed_run_left_is_repaired_and_shown(tmp_path):
     assert not (run_dir / "run.lock.owner").exists()
 
 
+def test_a_venue_that_outlived_a_killed_doctor_is_an_orphan_and_stopped_by_the_next(tmp_path):
+    records = tmp_path / "processes"
+    with started("doctor", *FEW, "--venue", "local", state=tmp_path) as first:
+        wait_until(lambda: list(records.glob("*.json")), "record of the venue")
+        first.kill()
+        first.wait(DEADLINE_SECONDS)
+        (record,) = records.glob("*.json")
+        venue = json.loads(record.read_text(encoding="utf-8"))
+        assert is_alive(venue["pid"], venue["start_time"])
+        ended = doctor("--json", state=tmp_path)
+    assert ended.code == 0, ended.err
+    line = line_of(ended.answer, "earlier processes")
+    assert line["state"] == "fixed" and f"venue of run doctor (PID {venue['pid']})" in line["detail"]
+    assert not is_alive(venue["pid"], venue["start_time"]) and not list(records.iterdir())
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -140,6 +157,7 @@ def test_what_a_killed_run_left_is_repaired_and_shown(tmp_path):
         (("--lang", "fr"), "ko or en"),
     ],
 )
-def test_what_cannot_be_meant_is_a_usage_error(tmp_path, arguments, said):
-    ended = doctor(*arguments, state=tmp_path)
-    assert ended.code == 2 and said in ended.err
+def test_what_cannot_be_meant_is_a_usage_error(tmp_path, monkeypatch, capsys, arguments, said):
+    monkeypatch.setenv(STATE_DIRECTORY, str(tmp_path))
+    assert main(["doctor", *arguments]) == 2
+    assert said in capsys.readouterr().err
