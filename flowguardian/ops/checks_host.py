@@ -19,6 +19,8 @@ from flowguardian.ops.platform_power import keep_awake_means
 
 SIGNS = "한글 ₿ ✓ → ≤"
 """What the texts of this program are made of beside ASCII."""
+GROUP = Path("/sys/fs/cgroup")
+"""Where a process in a container sees the limits of its own control group."""
 UTF_8 = frozenset({"utf8", "utf8sig"})
 
 
@@ -43,13 +45,30 @@ def check_disk(run_dir: Path, needed: int) -> Checked:
 
 def check_memory(needed: int) -> Checked:
     """Enough memory is free: a process that the system ends for want of it leaves no message."""
-    memory = psutil.virtual_memory()
-    shown = {"free": memory.available // 1_000_000, "needed": needed // 1_000_000}
-    if memory.available < needed:
+    free = min(psutil.virtual_memory().available, group_memory_left())
+    shown = {"free": free // 1_000_000, "needed": needed // 1_000_000}
+    if free < needed:
         return checked(RED, "memory_full", **shown)
-    if memory.available < 2 * needed:
+    if free < 2 * needed:
         return checked(WARN, "memory_narrow", **shown)
     return checked(OK, "memory", **shown)
+
+
+def group_memory_left() -> int:
+    """What the control group of a container or service leaves; very much where there is no such limit.
+
+    Page cache counts as free, as it does for the host: the system gives it back when somebody needs it.
+    """
+    try:
+        limit, used, statistics = (
+            (GROUP / name).read_text(encoding="utf-8")
+            for name in ("memory.max", "memory.current", "memory.stat")
+        )
+        cache = dict(line.split() for line in statistics.splitlines())["inactive_file"]
+        return int(limit) - int(used) + int(cache)
+    except (OSError, ValueError, KeyError):
+        # No control groups here, or "max": no limit of its own.
+        return sys.maxsize
 
 
 def check_time_zone() -> Checked:

@@ -59,7 +59,7 @@ def test_against_a_venue_in_its_own_process_every_class_is_green_with_figures(tm
     assert [one["symbol"] for one in heard["filters"]] == list(SYMBOLS)
     assert heard["filters"][0]["tick"] == 0.1 and heard["filters"][0]["min_notional_usdt"] == 100
     assert heard["offset_ms"] is None, "the venue has a market time of its own"
-    assert 4 <= heard["seconds"] < 8 and 0.1 < heard["tape_mb_per_hour"] < 100
+    assert 4 <= heard["seconds"] < 30 and 0.1 < heard["tape_mb_per_hour"] < 100
     assert line_of(ended.answer, "self-test")["detail"].startswith("READY")
 
 

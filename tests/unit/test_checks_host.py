@@ -135,6 +135,18 @@ def test_memory_is_compared_with_the_need(monkeypatch, needed, state):
     assert line.state == state and "1000 MB free" in line.said.en
 
 
+def test_a_container_with_little_memory_left_is_red_whatever_its_host_has(tmp_path, monkeypatch):
+    monkeypatch.setattr(checks_host, "GROUP", tmp_path)
+    files = {"memory.max": "500000000\n", "memory.current": "450000000\n"}
+    files["memory.stat"] = "anon 1\ninactive_file 30000000\n"
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    line = check_memory(100 * 10**6)
+    assert line.state == "red" and "80 MB free" in line.said.en
+    (tmp_path / "memory.max").write_text("max\n", encoding="utf-8")
+    assert checks_host.group_memory_left() == sys.maxsize
+
+
 def test_the_memory_of_this_host_is_really_read():
     assert check_memory(10**18).state == "red"
     assert check_memory(0).state == "ok"
