@@ -83,7 +83,8 @@ def test_a_market_that_is_gone_at_the_resume_is_said_once_and_the_run_waits_for_
     own, run_dir = tmp_path / "bars.parquet", tmp_path / "run"
     shutil.copy(market, own)
     red = run(
-        "accept", "--venue", "direct", "--market", own, *HERE, "--start", "2025-05-21T00:20Z", "--duration", "30m",
+        "accept", "--venue", "direct", "--market", own, *HERE, "--start", "2025-05-21T00:20Z",
+        "--duration", "30m",
         "--set", "run.min_free_disk_mb=1000000000", "--run-dir", run_dir, state=state,
     )  # fmt: skip
     assert red.code == 3
