@@ -99,7 +99,7 @@ class BinanceFeed:
         self._room.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._filling: set[int] = set()
-        self._renewed_ns = 0
+        self._renewed_ns = self._connected = 0
         self._early: list[RowTuple | Lost] = []
         self.patience_seconds = _LOCKSTEP_HANG_SECONDS if self._token else _HANG_SECONDS
         self._slices: Slices | None = None
@@ -160,6 +160,7 @@ class BinanceFeed:
         else:
             await self._start_live(cursor)
         self._upkeep.begin(self.start_ns)
+        self._connected = self._times_connected()
 
     def _plan(self) -> list[tuple[str, list[str]]]:
         """Sockets by name with their streams."""
@@ -358,11 +359,24 @@ class BinanceFeed:
         """Look after silent streams, filters and clock at this moment of the run clock."""
         if self._slices is not None:
             self._rest.set_now(now_ns)
+        await self._ask_what_was_missed(now_ns)
         silent = await self._upkeep.heal_silence(now_ns)
         if silent:
             self.intake.counts.silences += 1
             self._renew({_SOCKET_OF_KIND[kind] for kind in silent}, now_ns)
         await self._upkeep.look(now_ns)
+
+    def _times_connected(self) -> int:
+        return sum(s.connected for s in self._sockets.values() if s.name.startswith(_MARKET))
+
+    async def _ask_what_was_missed(self, now_ns: int) -> None:
+        """After a reconnect: a symbol that has not traded since would not show what it lost."""
+        connected = self._times_connected()
+        if connected == self._connected:
+            return
+        self._connected = connected
+        for index in range(len(self.symbols)):
+            await self._upkeep.catch_up(index, now_ns)
 
     def _renew(self, paths: Sequence[str] | set[str], now_ns: int = 0) -> None:
         if now_ns and now_ns - self._renewed_ns < self._options.silence_seconds * SECOND_NS:
@@ -419,6 +433,7 @@ class BinanceFeed:
             return []  # It is gone: what it sent last is asked for when the run goes on.
         for socket in self._sockets.values():
             await socket.settle(_SETTLE_SECONDS)
+        await self._ask_what_was_missed(stopped_ns)
         for index, number in self.intake.wants(stopped_ns):
             await self._upkeep.backfill(index, number, stopped_ns)
         return self._release.live(self.intake.release(stopped_ns), stopped_ns)
