@@ -49,9 +49,12 @@ def _joined(parts: Sequence[Words]) -> Words:
     return Words("; ".join(part.en for part in parts), "; ".join(part.ko for part in parts))
 
 
-def check_locks(locks: Sequence[Path]) -> Checked:
-    """Locks a start needs are free; the name a dead owner left is removed."""
-    cleaned: list[Words] = []
+def check_locks(locks: Sequence[Path], taken_over: Sequence[Words] = ()) -> Checked:
+    """Locks a start needs are free; the name a dead owner left is removed.
+
+    `taken_over` says whose locks this process holds already (`ownership.owned`).
+    """
+    cleaned = list(taken_over)
     for path in locks:
         try:
             owner = clean_stale_owner(path)

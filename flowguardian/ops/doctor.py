@@ -28,6 +28,7 @@ from flowguardian.ops.registry import Registry
 from flowguardian.ops.segments import HostClock
 from flowguardian.ops.settings import Settings
 from flowguardian.ops.settings_feed import feed_options
+from flowguardian.ops.words import Words
 
 MEGABYTE = 1_000_000
 
@@ -41,6 +42,7 @@ def plan_for(
     account: str = "",
     stop_everything: bool = False,
     locks: Sequence[Path] = (),
+    taken_over: Sequence[Words] = (),
     log_dir: Path | None = None,
     first_start: bool = True,
     clean_namespace: Callable[[], int] | None = None,
@@ -57,6 +59,7 @@ def plan_for(
         account=account,
         stop_everything=stop_everything,
         locks=locks,
+        taken_over=taken_over,
         log_dir=log_dir,
         first_start=first_start,
         free_bytes_needed=settings.run.min_free_disk_mb * MEGABYTE,

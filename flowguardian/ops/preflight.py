@@ -25,6 +25,7 @@ from flowguardian.ops.checks_host import (
 from flowguardian.ops.checks_logs import check_logs
 from flowguardian.ops.checks_processes import check_locks, check_processes
 from flowguardian.ops.registry import GRACE_SECONDS, Registry
+from flowguardian.ops.words import Words
 
 __all__ = ["FIXED", "OK", "RED", "WARN", "Checked", "PreflightPlan", "is_red", "run_preflight"]
 
@@ -44,6 +45,8 @@ class PreflightPlan:
     stop_everything: bool = False
     """Also living runs of other accounts are stopped: somebody decided that."""
     locks: Sequence[Path] = ()
+    taken_over: Sequence[Words] = ()
+    """From whom this process took locks over that it holds already, as `ownership.owned` says."""
     log_dir: Path | None = None
     """Logs shared by runs (not the run's own), backed up and started anew at a first start."""
     first_start: bool = True
@@ -86,7 +89,7 @@ def _checks(plan: PreflightPlan) -> Iterator[Check]:
             plan.registry, plan.account, everything=plan.stop_everything, grace_seconds=plan.grace_seconds
         ),
     )
-    yield "stale locks", lambda: check_locks(plan.locks)
+    yield "stale locks", lambda: check_locks(plan.locks, plan.taken_over)
     if (clean := plan.clean_namespace) is not None:
         yield "redis namespace", lambda: check_namespace(clean)
     yield (

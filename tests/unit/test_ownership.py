@@ -80,6 +80,8 @@ def test_after_kill_9_the_next_start_takes_over_and_says_from_whom(locks) -> Non
         pass
     with owned(locks, "supervisor of run r1") as now:
         assert len(now.taken_over) == 2
+        line = check_locks((), now.taken_over)
+        assert line.state == "fixed" and line.said.en.count(f"PID {first.pid}") == 2
         assert f"PID {first.pid}" in now.taken_over[0].en and "ended" in now.taken_over[0].en
         assert f"PID {first.pid}" in now.taken_over[1].ko and "끝난" in now.taken_over[1].ko
         assert read_owner(locks[0]) == Owner(
