@@ -39,8 +39,13 @@ class HeardStderr(io.TextIOBase):
             self._finder.flush()
 
     def __getattr__(self, name: str) -> Any:
-        # Encoding, mode and the like are those of the stream behind.
+        # Mode, name and the like are those of the stream behind.
         return getattr(self._stream, name)
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """The encoding of the stream behind; the base class would say that there is none."""
+        return self._stream.encoding
 
     def flush(self) -> None:
         """Flush the stream behind."""
