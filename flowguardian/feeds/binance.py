@@ -37,7 +37,7 @@ from flowguardian.feeds.sockets import StreamSocket
 from flowguardian.feeds.upkeep import Upkeep
 from flowguardian.feeds.venues import Venue
 from flowguardian.market.instruments import Instrument
-from flowguardian.market.records import MINUTE_NS, ROW, SECOND_NS
+from flowguardian.market.records import ROW, SECOND_NS
 
 Rows = npt.NDArray[np.void]
 
@@ -50,8 +50,6 @@ _LOCKSTEP_DELAY_SECONDS = 1.0
 _PATIENCE_SECONDS, _LOCKSTEP_PATIENCE_SECONDS = 150.0, 5.0
 """How long a request waits for the venue's limit before its question is given up."""
 _SETTLE_SECONDS = 2.0
-_CLOSED_SECONDS = 1.0
-"""So long after its end a bar is surely among the venue's klines."""
 _HANG_SECONDS, _LOCKSTEP_HANG_SECONDS = 30.0, 200.0
 """Clock rows come each second; in slices a venue that is being restarted is waited for."""
 _MARKET, _PUBLIC = "market", "public"
@@ -225,7 +223,7 @@ class BinanceFeed:
         self._release.begin(self.start_ns)
         self.intake.freshness.begin(self.start_ns)
         if not cursor.next_ns:
-            await asyncio.sleep(_CLOSED_SECONDS)
+            await asyncio.sleep(self._options.closed_seconds)
             self._history = await self._read_history()
         self._spawn(self._keep_up())
 
@@ -238,7 +236,8 @@ class BinanceFeed:
 
     async def _wait_for_whole_minute(self) -> None:
         """The first bar is a whole one: what comes before it is history."""
-        self.start_ns = -(-self._rest.now_ns() // MINUTE_NS) * MINUTE_NS
+        align_ns = self._options.align_ns
+        self.start_ns = -(-self._rest.now_ns() // align_ns) * align_ns
         while (left_ns := self.start_ns - self._rest.now_ns()) > 0:
             self.check_tasks()
             self._drop_before(self.intake.release(self._rest.now_ns()))
