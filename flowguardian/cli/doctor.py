@@ -15,6 +15,7 @@ from flowguardian.cli import output
 from flowguardian.cli.config_commands import ConfigOption, SetOption
 from flowguardian.cli.language import Say, checked, choose
 from flowguardian.cli.locate import JsonOption, LanguageOption, all_runs
+from flowguardian.cli.running import DEFAULT_CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,8 +55,10 @@ def doctor(
         raise output.CliError("--seconds is the time of --venue", where="--seconds", fix="add --venue NAME")
     language = checked(lang)
     wrong: ConfigError | None = None
+    # The file that `accept` and `paper` would take.
+    path = config_file or (DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None)
     try:
-        loaded = load(config_file, overrides or ())
+        loaded = load(path, overrides or ())
     except ConfigError as error:
         # The other checks are of use all the same, by the defaults.
         wrong, loaded = error, load(None, ())

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from flowguardian.cli.app import main
+from flowguardian.cli.running import DEFAULT_CONFIG
 from flowguardian.ops.platform_process import is_alive
 from flowguardian.ops.registry import STATE_DIRECTORY
 from tests.e2e.real_runs import DEADLINE_SECONDS, ROOT, Ended, argv, started, surroundings, wait_until
@@ -92,6 +93,14 @@ def test_korean_console_of_code_page_949_in_seoul(tmp_path):
     assert "자가 시험 (self-test): READY" in ended.out and "\ufffd" not in ended.out
     assert "시작할 수 있습니다" in ended.out and "Traceback" not in ended.err
     assert not list(Path.cwd().glob("runs*")), "nothing is left in the folder it was called in"
+
+
+def test_without_a_file_it_takes_the_one_that_a_start_would_take(tmp_path):
+    place = tmp_path / DEFAULT_CONFIG
+    place.parent.mkdir(parents=True)
+    place.write_text("risk: {max_positions: 2}\n", encoding="utf-8")
+    ended = doctor("--json", state=tmp_path)
+    assert ended.code == 0 and place.name in line_of(ended.answer, "config")["detail"]
 
 
 def test_a_configuration_that_does_not_load_is_one_red_line_and_the_rest_is_still_checked(tmp_path):
