@@ -19,8 +19,8 @@ import pytest
 from flowguardian.execution import events as ev
 from flowguardian.journal.journal import JOURNAL, TAPE, read_rows
 from flowguardian.journal.ops_events import ProcessExited, ProcessStarted
-from flowguardian.market.records import SECOND_NS, Flag, Kind
-from flowguardian.market.tape import load_tape
+from flowguardian.market.records import ROW, SECOND_NS, Flag, Kind
+from flowguardian.market.tape import load_tape, segment_paths
 from flowguardian.ops.assembly import VENUE_FILE
 from flowguardian.ops.commands import ask
 from flowguardian.ops.conduct import supervise
@@ -118,12 +118,12 @@ def test_the_same_seed_twice_over_sockets_gives_the_same_tape_and_rows(tmp_path:
 
 
 class _Killer:
-    """Kills the living process of a role a random while after each of its starts."""
+    """Kills lives of a role at random moments: one in two while it starts, the others while it works."""
 
-    def __init__(self, run_dir: Path, role: str, kills: int, least: float, most: float) -> None:
+    def __init__(self, run_dir: Path, role: str, kills: int, *, starting: bool) -> None:
         self.killed: list[int] = []
-        self._run_dir, self._role, self._kills = run_dir, role, kills
-        self._random, self._pause = random.Random(SEED), (least, most)
+        self._run_dir, self._role, self._kills, self._starting = run_dir, role, kills, starting
+        self._random = random.Random(SEED)
         self._seen: set[int] = set()
 
     def watch(self, view: RunView) -> None:
@@ -131,8 +131,11 @@ class _Killer:
         started = [row.pid for row in ops(self._run_dir, ProcessStarted) if row.name == self._role]
         if not started or started[-1] in self._seen or len(self._seen) >= self._kills:
             return
+        early = self._starting and len(self._seen) % 2 == 1
+        if not early and view.state != "running":
+            return
         self._seen.add(started[-1])
-        timer = threading.Timer(self._random.uniform(*self._pause), self._kill, [started[-1]])
+        timer = threading.Timer(self._random.uniform(0.05, 1.2), self._kill, [started[-1]])
         timer.daemon = True
         timer.start()
 
@@ -149,8 +152,8 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @POSIX
 @pytest.mark.usefixtures("own_state")
 def test_an_engine_killed_at_twenty_moments_back_fills_what_the_market_did_meanwhile(tmp_path: Path) -> None:
-    run_dir = _make(tmp_path / "run", hours=4, speed=300)
-    killer = _Killer(run_dir, "engine", KILLS, 0.4, 1.6)
+    run_dir = _make(tmp_path / "run", hours=3, speed=200)
+    killer = _Killer(run_dir, "engine", KILLS, starting=True)
     result = supervise(run_dir, twins={}, on_progress=killer.watch, check_interval_seconds=0.05)
     assert result.reason == "completed", ops(run_dir, ProcessExited)[-3:]
     assert (len(killer.killed), result.restarts) == (KILLS, KILLS)
@@ -164,7 +167,7 @@ def test_an_engine_killed_at_twenty_moments_back_fills_what_the_market_did_meanw
 @pytest.mark.usefixtures("own_state")
 def test_a_venue_killed_under_a_running_engine_comes_back_and_nothing_is_lost(tmp_path: Path) -> None:
     run_dir = _make(tmp_path / "run", hours=1, speed=300)
-    killer = _Killer(run_dir, "venue", 3, 2.5, 4.0)
+    killer = _Killer(run_dir, "venue", 3, starting=False)
     result = supervise(run_dir, twins={}, on_progress=killer.watch, check_interval_seconds=0.05)
     assert (result.reason, result.restarts) == ("completed", 0)
     ended = [row for row in ops(run_dir, ProcessExited) if row.name == "venue"]
@@ -220,7 +223,7 @@ def _while_running(run_dir: Path, work: Callable[[], None], venues: ExitStack) -
 
 def _market_ns(run_dir: Path) -> int:
     """Market time on the tape, 0 before anything is there."""
-    tape = load_tape(run_dir / TAPE) if (run_dir / TAPE).is_dir() else np.zeros(0)
+    tape = load_tape(run_dir / TAPE) if segment_paths(run_dir / TAPE) else np.zeros(0, ROW)
     return int(tape["ts_ns"][-1]) if len(tape) else 0
 
 
