@@ -9,7 +9,9 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from flowguardian.ops import settings_checks
-from flowguardian.ops.settings_run import Acceptance, Market, Notify, Paper, Run
+from flowguardian.ops.settings_metrics import Metrics
+from flowguardian.ops.settings_notify import Notify
+from flowguardian.ops.settings_run import Acceptance, Market, Paper, Run
 from flowguardian.ops.settings_trading import (
     TIMEFRAME_SECONDS,
     Account,
@@ -75,6 +77,7 @@ class Settings(Block):
     market: Market = section(Market, "Where market data comes from.")
     run: Run = section(Run, "The processes of a run.")
     notify: Notify = section(Notify, "Messages to people, sent from outside the trading process.")
+    metrics: Metrics = section(Metrics, "Figures for Prometheus and the trading log.")
     acceptance: Acceptance = section(Acceptance, "When a run passes. Fixed before it starts.")
 
     @field_validator("strategies")

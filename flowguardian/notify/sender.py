@@ -1,0 +1,112 @@
+"""Hands messages to the sending process and waits for its answer, never longer than allowed.
+
+Rule: a channel can cost time, nothing else: a sending process that does not answer is ended and the next
+message starts another. Addresses go through its stdin and come back out of nothing it says.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+
+from flowguardian.notify.plan import Redactor
+from flowguardian.notify.sending import TIMED_OUT_EXIT, Answer, Order
+from flowguardian.ops.engine_child import LineQueue
+from flowguardian.ops.platform_process import kill_tree, start_child, start_time_of
+from flowguardian.ops.platform_signals import Wake
+
+START_SECONDS = 15.0
+"""The first message of a sending process may take this much longer: it loads its libraries."""
+LOOK_SECONDS = 0.1
+JOIN_SECONDS = 1.0
+
+
+class SendingProcess:
+    """The process behind the sender; its pipes are always emptied."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._process = start_child([sys.executable, "-m", "flowguardian.notify.sending"])
+        self._start_time = start_time_of(self._process.pid) or 0.0
+        self.stdout = LineQueue(self._process.stdout, "sending stdout", wake)
+        self.stderr = LineQueue(self._process.stderr, "sending stderr", wake)
+
+    def say(self, order: Order) -> None:
+        """Give it a message; raises OSError when it is gone."""
+        pipe = self._process.stdin
+        assert pipe is not None  # noqa: S101 - start_child makes all three
+        pipe.write(msgspec.json.encode(order) + b"\n")
+        pipe.flush()
+
+    def ended(self) -> int | None:
+        """Its exit code, None while it runs."""
+        return self._process.poll()
+
+    def end(self) -> None:
+        """End it and whatever it started."""
+        kill_tree(self._process.pid, self._start_time)
+        self._process.kill()
+        self._process.wait()
+        for lines in (self.stdout, self.stderr):
+            lines.thread.join(JOIN_SECONDS)
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            # What was not written yet cannot be written any more.
+            with suppress(OSError):
+                if pipe is not None:
+                    pipe.close()
+
+
+class Sender:
+    """One sending process at a time."""
+
+    def __init__(self, redact: Redactor, *, stopping: Callable[[], bool] = lambda: False) -> None:
+        self._redact, self._stopping = redact, stopping
+        self._wake = Wake()
+        self._process: SendingProcess | None = None
+
+    def send(self, order: Order) -> Answer:
+        """Try one message; whatever goes wrong is an answer."""
+        fresh = self._process is None
+        try:
+            process = self._process = self._process or SendingProcess(self._wake.set)
+            process.say(order)
+        except OSError as error:
+            self.close()
+            return Answer(sent=False, why=f"the sending process could not be reached: {error.strerror}")
+        return self._answer(process, order.seconds + (START_SECONDS if fresh else 1.0))
+
+    def _answer(self, process: SendingProcess, seconds: float) -> Answer:
+        until = time.monotonic() + seconds
+        while True:
+            code = process.ended()
+            lines = process.stdout.take()
+            if lines:
+                return self._read(lines[-1])
+            if code is not None or time.monotonic() >= until or self._stopping():
+                said = process.stderr.take()
+                self.close()
+                return Answer(sent=False, why=self._redact(_ended(code, said)))
+            self._wake.wait(LOOK_SECONDS)
+
+    def _read(self, line: str) -> Answer:
+        try:
+            answer = msgspec.json.decode(line, type=Answer)
+        except msgspec.DecodeError:
+            self.close()
+            return Answer(sent=False, why="the sending process said something else")
+        return Answer(answer.sent, " ".join(self._redact(answer.why).split()))
+
+    def close(self) -> None:
+        """End the sending process."""
+        if self._process is not None:
+            self._process.end()
+            self._process = None
+
+
+def _ended(code: int | None, said: list[str]) -> str:
+    if code in (None, TIMED_OUT_EXIT):
+        return "no answer in time"
+    return f"the sending process ended with {code}: {said[-1] if said else 'it said nothing'}"
