@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -258,3 +258,29 @@ class Outbox:
             (State.WAITING, urgent_only),
         ).fetchone()
         return int(count)
+
+
+class ChannelCount(msgspec.Struct, frozen=True):
+    """What became of the messages of one channel; `why` is the last trouble, "" when there was none."""
+
+    channel: str
+    sent: int
+    waiting: int
+    failed: int
+    dropped: int
+    why: str
+
+
+def counts(path: Path) -> list[ChannelCount]:
+    """The deliveries of an outbox by channel, read by whoever wants to know; none before there is one."""
+    if not path.is_file():
+        return []
+    with closing(sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True)) as db:
+        found = db.execute(
+            "SELECT channel, sum(state = ?), sum(state IN (?, ?)), sum(state = ?), sum(state = ?),"
+            " coalesce((SELECT why FROM deliveries AS last WHERE last.channel = deliveries.channel"
+            "  AND why <> '' ORDER BY tried_ns DESC LIMIT 1), '')"
+            " FROM deliveries GROUP BY channel ORDER BY channel",
+            (State.SENT, State.WAITING, State.SENDING, State.FAILED, State.DROPPED),
+        ).fetchall()
+    return [ChannelCount(*row) for row in found]

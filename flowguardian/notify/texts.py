@@ -65,7 +65,8 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         ),
         (
             "실행 시간 {hours} h | 진입 성공 (Entry SUCCESS) {entries} | "
-            "예산 제한 적용 (Budget Cap Applied) {caps} | 포트폴리오 예산 차단 (Portfolio Budget BLOCK) {block_pct} % | ERROR/CRITICAL {errors}\n{why}"
+            "예산 제한 적용 (Budget Cap Applied) {caps} | "
+            "포트폴리오 예산 차단 (Portfolio Budget BLOCK) {block_pct} % | ERROR/CRITICAL {errors}\n{why}"
         ),
     ),
     "gone_title": ("ALARM: the supervisor is gone: {run}", "경보: 감독자가 사라짐: {run}"),
@@ -75,11 +76,11 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
             "its engine ends too. It can be resumed where it stopped."
         ),
         (
-            "프로세스 {pid}이(가) 말없이 끝났습니다; 마지막 신호 {last}. 실행을 돌보는 프로세스가 없어 엔진도 "
-            "멈춥니다. 멈춘 곳에서 이어갈 수 있습니다."
+            "프로세스 {pid}이(가) 말없이 끝났습니다; 마지막 신호 {last}. 실행을 돌보는 프로세스가 "
+            "없어 엔진도 멈춥니다. 멈춘 곳에서 이어갈 수 있습니다."
         ),
     ),
-    "silent_title": ("ALARM: the supervisor is silent: {run}", "경보: 감독자가 응답하지 않음: {run}"),
+    "silent_title": ("ALARM: the supervisor is silent: {run}", "경보: 감독자 무응답: {run}"),
     "silent": (
         "Process {pid} lives but gave no sign of life for {seconds} s; the last was {last}.",
         "프로세스 {pid}은(는) 살아 있지만 {seconds}초 동안 신호가 없습니다; 마지막 신호 {last}.",

@@ -6,6 +6,8 @@ writes a file; all files are UTF-8 with line feeds.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -45,10 +47,11 @@ class GrowingFile:
 
     def _open(self, stem: str) -> BinaryIO:
         self.close()
-        number, path = 1, self._path(stem, 1)
-        while path.is_file() and path.stat().st_size >= self._max_bytes:
-            number += 1
-            path = self._path(stem, number)
+        # On from the newest: a number whose file was removed is not used again.
+        number = max(self._numbers(stem), default=1)
+        path = self._path(stem, number)
+        if path.is_file() and path.stat().st_size >= self._max_bytes:
+            path = self._path(stem, number + 1)
         self._file, self._stem = path.open("ab"), stem
         self._size = path.stat().st_size
         self._remove_oldest(path)
@@ -56,6 +59,12 @@ class GrowingFile:
 
     def _path(self, stem: str, number: int) -> Path:
         return self._directory / (f"{stem}-{number:03d}{self._suffix}" if number > 1 else stem + self._suffix)
+
+    def _numbers(self, stem: str) -> Iterator[int]:
+        for path in self._directory.glob(f"{stem}*{self._suffix}"):
+            # What follows the stem may also be the rest of a longer PID: that file is another's.
+            if found := re.fullmatch(r"-(\d{3,})|", path.stem[len(stem) :]):
+                yield int(found[1] or 1)
 
     def files(self) -> list[Path]:
         """The files of the family, oldest first."""
