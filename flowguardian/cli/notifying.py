@@ -50,7 +50,7 @@ def _notify() -> None:
 
 
 @notify.command("test")
-def test(
+def try_channels(
     config: ConfigOption = None,
     overrides: SetOption = None,
     lang: LanguageOption = "",
@@ -90,7 +90,7 @@ def test(
 
 
 @notify.command("status")
-def status(
+def status_of(
     run: RunArgument = "", runs: RunsOption = RUNS, lang: LanguageOption = "", as_json: JsonOption = False
 ) -> int:
     """What became of the messages of a run, by channel."""

@@ -99,6 +99,8 @@ class Outbox:
         self._channels, self._limits = tuple(channels), limits
         self._db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
+        # A power cut may repeat the last message; waiting for the disk at every step would buy nothing else.
+        self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(_SCHEMA)
         self.interrupted = self._db.execute(
             "UPDATE deliveries SET state = ?, due_ns = 0 WHERE state = ?", (State.WAITING, State.SENDING)
