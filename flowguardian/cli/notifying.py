@@ -73,7 +73,7 @@ def try_channels(
             "there is no channel to test", where=str(path or "defaults"), why="notify.urls is empty: off",
             fix="add an apprise address to notify.urls, as ${NAME} from the environment",
         )  # fmt: skip
-    tell, sender, answers = Tell(language), Sender(Redactor(urls)), {}
+    tell, sender, answers = Tell(language), Sender(Redactor(urls), lambda: None), {}
     try:
         for channel, url in channel_names(urls).items():
             body = tell("test", at=market_time(time.time_ns()))

@@ -253,11 +253,10 @@ class Outbox:
         ).fetchone()
         return int(count)
 
-    def waiting(self, *, urgent_only: bool = False) -> int:
+    def waiting(self) -> int:
         """Deliveries that are not settled."""
         (count,) = self._db.execute(
-            "SELECT count(*) FROM deliveries JOIN messages ON id = message WHERE state = ? AND urgent >= ?",
-            (State.WAITING, urgent_only),
+            "SELECT count(*) FROM deliveries WHERE state IN (?, ?)", (State.WAITING, State.SENDING)
         ).fetchone()
         return int(count)
 

@@ -60,7 +60,7 @@ class Notifier:
         self._stop_at: list[float] = []
         self._wake = Wake()
         self._log = get(NOTIFIER)
-        self._delivery = Delivery(self.outbox, channels, plan, redact, self._hurried)
+        self._delivery = Delivery(self.outbox, channels, plan, redact, self._wake.set)
         self._last_hash = ""
         self._trouble = ""
         self._alarms: set[str] = set()
@@ -72,7 +72,7 @@ class Notifier:
         self._wake.set()
 
     def _hurried(self) -> bool:
-        """Whether even an answer that is waited for may take no longer."""
+        """Whether there is no time left, not even for what is on its way."""
         return bool(self._stop_at) and time.monotonic() >= self._stop_at[-1]
 
     @property
@@ -116,7 +116,7 @@ class Notifier:
         try:
             self._read()
             standing = self._watch()
-            self._delivery.turn(before_each=self._watch)
+            self._delivery.turn()
         except (sqlite3.Error, ChainError, OSError, ValueError) as error:
             # A row of a newer version, a full disk, a file that is just being replaced: tried again.
             self._say_once(f"{type(error).__name__}: {error}")

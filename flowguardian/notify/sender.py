@@ -1,7 +1,8 @@
-"""Hands messages to the sending process and waits for its answer, never longer than allowed.
+"""Hands messages to a sending process and hears its answer, never later than allowed; nothing here waits.
 
-Rule: a channel can cost time, nothing else: a sending process that does not answer is ended and the next
-message starts another. Addresses go through its stdin and come back out of nothing it says.
+Rule: a channel has a sending process of its own, so that one that hangs holds up no other. A process that
+does not answer is ended and the next message starts another. Addresses go through its stdin and come back out
+of nothing it says.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from flowguardian.ops.platform_signals import Wake
 
 START_SECONDS = 15.0
 """The first message of a sending process may take this much longer: it loads its libraries."""
+IDLE_SECONDS = 60.0
+"""A sending process without work ends after this time: it holds tens of megabytes of libraries."""
 LOOK_SECONDS = 0.1
 JOIN_SECONDS = 1.0
 
@@ -60,36 +63,58 @@ class SendingProcess:
 
 
 class Sender:
-    """One sending process at a time."""
+    """The sending process of one channel, and at most one message on its way."""
 
-    def __init__(self, redact: Redactor, *, stopping: Callable[[], bool] = lambda: False) -> None:
-        self._redact, self._stopping = redact, stopping
-        self._wake = Wake()
+    def __init__(self, redact: Redactor, on_answer: Callable[[], None]) -> None:
+        self._redact, self._on_answer = redact, on_answer
         self._process: SendingProcess | None = None
+        self._until = 0.0
+        self._failed: Answer | None = None
+        self.busy = False
 
-    def send(self, order: Order) -> Answer:
-        """Try one message; whatever goes wrong is an answer."""
+    def begin(self, order: Order) -> None:
+        """Put a message on its way; `answer` says what became of it."""
         fresh = self._process is None
+        self.busy, self._failed = True, None
+        self._until = time.monotonic() + order.seconds + (START_SECONDS if fresh else 1.0)
         try:
-            process = self._process = self._process or SendingProcess(self._wake.set)
-            process.say(order)
+            self._process = self._process or SendingProcess(self._on_answer)
+            self._process.say(order)
         except OSError as error:
             self.close()
-            return Answer(sent=False, why=f"the sending process could not be reached: {error.strerror}")
-        return self._answer(process, order.seconds + (START_SECONDS if fresh else 1.0))
+            why = f"the sending process could not be reached: {error.strerror}"
+            self.busy, self._failed = True, Answer(sent=False, why=why)
 
-    def _answer(self, process: SendingProcess, seconds: float) -> Answer:
-        until = time.monotonic() + seconds
-        while True:
+    def answer(self) -> Answer | None:
+        """What became of the message; None while it is on its way. Whatever went wrong is an answer."""
+        process, found = self._process, self._failed
+        if process is not None and found is None:
             code = process.ended()
             lines = process.stdout.take()
             if lines:
-                return self._read(lines[-1])
-            if code is not None or time.monotonic() >= until or self._stopping():
+                found = self._read(lines[-1])
+            elif code is not None or time.monotonic() >= self._until:
                 said = process.stderr.take()
                 self.close()
-                return Answer(sent=False, why=self._redact(_ended(code, said)))
-            self._wake.wait(LOOK_SECONDS)
+                found = Answer(sent=False, why=self._redact(_ended(code, said)))
+        if found is not None:
+            self.busy, self._failed = False, None
+            self._until = time.monotonic() + IDLE_SECONDS
+        return found
+
+    def rest(self) -> None:
+        """Called while there is nothing to send."""
+        if self._process is not None and not self.busy and time.monotonic() >= self._until:
+            self.close()
+
+    def send(self, order: Order) -> Answer:
+        """Send one message and wait for its answer: for a command that does nothing else."""
+        wake = Wake()
+        self._on_answer = wake.set
+        self.begin(order)
+        while (answer := self.answer()) is None:
+            wake.wait(LOOK_SECONDS)
+        return answer
 
     def _read(self, line: str) -> Answer:
         try:
@@ -101,6 +126,7 @@ class Sender:
 
     def close(self) -> None:
         """End the sending process."""
+        self.busy = False
         if self._process is not None:
             self._process.end()
             self._process = None

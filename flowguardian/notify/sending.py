@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 
+import apprise
 import msgspec
 
 TIMED_OUT_EXIT = 75
@@ -36,7 +37,6 @@ class Answer(msgspec.Struct, frozen=True):
 
 def main() -> int:
     """Answer orders until stdin ends."""
-    logging.disable(logging.CRITICAL)
     for line in sys.stdin.buffer:
         order = msgspec.json.decode(line, type=Order)
         # os._exit, because nothing else ends a thread that waits inside a library.
@@ -51,14 +51,11 @@ def main() -> int:
 
 
 def _send(order: Order) -> Answer:
-    import apprise
-
-    logging.disable(logging.NOTSET)
     asset = apprise.AppriseAsset(
         app_id="FlowGuardian", app_desc="FlowGuardian", app_url="",
         storage_mode=apprise.PersistentStoreMode.MEMORY, async_mode=False,
     )  # fmt: skip
-    with apprise.LogCapture(level=logging.WARNING) as said:  # type: ignore[no-untyped-call]
+    with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as said:  # type: ignore[no-untyped-call]
         channel = apprise.Apprise(asset=asset)
         if not channel.add(order.url):
             return Answer(sent=False, why="apprise does not understand this address")
