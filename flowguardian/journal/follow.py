@@ -7,10 +7,16 @@ reader that hangs between two reads holds nothing that a commit could wait for.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
+
+import msgspec
 
 from flowguardian.journal.chain import READ_BATCH, ChainError, Record
+
+Decoded = TypeVar("Decoded")
 
 
 class Follower:
@@ -39,3 +45,16 @@ class Follower:
         if found:
             self.seq = found[-1][0]
         return [Record(seq, ts_ns, kind, body.encode(), digest) for seq, ts_ns, kind, body, digest in found]
+
+
+def readable(
+    records: Sequence[Record],
+    decode: Callable[[str, bytes], Decoded],
+    on_unreadable: Callable[[Record, Exception], None],
+) -> Iterator[tuple[int, Decoded]]:
+    """Rows with their seq; one that this version does not know is reported and passed over."""
+    for record in records:
+        try:
+            yield record.seq, decode(record.kind, record.body)
+        except (KeyError, ValueError, msgspec.MsgspecError) as error:
+            on_unreadable(record, error)

@@ -20,6 +20,7 @@ import msgspec
 
 from flowguardian.cli.language import Language, choose
 from flowguardian.ops.loading import HIDDEN, SENDER
+from flowguardian.ops.log import get
 from flowguardian.ops.platform_files import replace
 from flowguardian.ops.registry import state_directory
 from flowguardian.ops.settings import Settings
@@ -65,12 +66,16 @@ def plan_of(run_dir: Path, settings: Settings, language: str = "") -> Plan:
 def notify_argv(run_dir: Path, settings: Settings, language: str = "") -> list[str] | None:
     """The command line of a run's notifier, None when nothing is to be sent; writes its plan.
 
-    `settings` are those just loaded: the recorded ones of a run hold no addresses. Raises OSError when the
-    plan cannot be written.
+    `settings` are those just loaded: the recorded ones of a run hold no addresses. A plan that cannot be
+    written is a WARNING, because no run waits for its messages.
     """
     if not settings.notify.urls or find_spec(SENDER) is None:
         return None
-    keep(plan_of(run_dir, settings, language))
+    try:
+        keep(plan_of(run_dir, settings, language))
+    except OSError as error:
+        get("notify").warning("messages are off, their plan could not be written", why=str(error.strerror))
+        return None
     return [sys.executable, "-m", "flowguardian.notify", str(run_dir)]
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from flowguardian.cli.run_rows import RESUMABLE
 from flowguardian.execution import events as ev
-from flowguardian.journal.chain import ChainError
-from flowguardian.journal.follow import Follower
+from flowguardian.journal.chain import ChainError, Record
+from flowguardian.journal.follow import Follower, readable
 from flowguardian.journal.journal import JOURNAL
-from flowguardian.journal.ops_events import OpsRow, decode_ops
+from flowguardian.journal.ops_events import decode_ops
 from flowguardian.notify.delivery import Delivery
 from flowguardian.notify.outbox import FILE_NAME as OUTBOX
 from flowguardian.notify.outbox import Limits, Message, Outbox
@@ -54,7 +54,8 @@ class Notifier:
         self.outbox = Outbox(run_dir / OUTBOX, list(channels), limits)
         self._journal = Follower(run_dir / JOURNAL, self.outbox.cursor(JOURNAL))
         self._ops = Follower(run_dir / OPS_FILE, 0)
-        self._ops_told = self.outbox.cursor(OPS_FILE)
+        self._taken = {source: self.outbox.cursor(source) for source in (JOURNAL, OPS_FILE)}
+        """The last row of each source whose message is in the outbox."""
         self._teller = Teller(run_dir.name, plan, redact)
         self._watchdog = Watchdog(run_dir, plan.watchdog_seconds)
         self._stop_at: list[float] = []
@@ -117,8 +118,9 @@ class Notifier:
             self._read()
             standing = self._watch()
             self._delivery.turn()
-        except (sqlite3.Error, ChainError, OSError, ValueError) as error:
-            # A row of a newer version, a full disk, a file that is just being replaced: tried again.
+        except (sqlite3.Error, ChainError, OSError) as error:
+            # A full disk, a file that is just being made: read again from what is surely in the outbox.
+            self._journal.seq, self._ops.seq = self._taken[JOURNAL], 0
             self._say_once(f"{type(error).__name__}: {error}")
         else:
             self._trouble = ""
@@ -129,34 +131,41 @@ class Notifier:
             self._log.warning("the run could not be followed", why=trouble)
         self._trouble = trouble
 
+    def _unreadable(self, record: Record, error: Exception) -> None:
+        self._log.warning(
+            "a row could not be read", row=record.seq, kind=record.kind, why=type(error).__name__
+        )
+
     def _read(self) -> None:
         for _ in range(BATCHES_PER_TURN):
             records = self._journal.read()
             if records:
                 self._last_hash = records[-1].hash
-            rows = [(record.seq, ev.decode(record.kind, record.body)) for record in records]
-            self._take([self._teller.of_row(seq, row) for seq, row in rows], JOURNAL, self._journal.seq)
+                rows = list(readable(records, ev.decode, self._unreadable))
+                self._take([self._teller.of_row(*row) for row in rows], JOURNAL, records[-1].seq)
             if len(records) < self._journal.batch:
                 break
         for _ in range(BATCHES_PER_TURN):
-            found = self._ops.read()
-            self._ops_rows([(record.seq, decode_ops(record.kind, record.body)) for record in found])
-            if len(found) < self._ops.batch:
+            if self._read_ops() < self._ops.batch:
                 return
 
-    def _ops_rows(self, rows: Sequence[tuple[int, OpsRow]]) -> None:
-        """The watchdog needs all of them, also those that an earlier notifier told about."""
+    def _read_ops(self) -> int:
+        """The watchdog needs all rows, also those that an earlier notifier told about."""
+        records = self._ops.read()
+        rows = list(readable(records, decode_ops, self._unreadable))
         for _, row in rows:
             self._watchdog.row(row)
-        fresh = [(seq, row) for seq, row in rows if seq > self._ops_told]
-        if fresh:
-            self._ops_told = fresh[-1][0]
-            self._take([self._teller.of_ops(seq, row) for seq, row in fresh], OPS_FILE, self._ops_told)
+        if records and records[-1].seq > self._taken[OPS_FILE]:
+            fresh = [row for row in rows if row[0] > self._taken[OPS_FILE]]
+            self._take([self._teller.of_ops(*row) for row in fresh], OPS_FILE, records[-1].seq)
+        return len(records)
 
     def _take(self, found: Sequence[Message | None], source: str = "", seq: int = 0) -> None:
         messages = [message for message in found if message is not None]
-        if (found or not source) and (dropped := self.outbox.take(messages, source, seq)):
+        if dropped := self.outbox.take(messages, source, seq):
             self._log.warning("too many messages wait, the oldest were dropped", dropped=dropped)
+        if source:
+            self._taken[source] = seq
 
     def _watch(self) -> Standing:
         """Look at the supervisor; an alarm is written as soon as it is due."""
@@ -164,7 +173,7 @@ class Notifier:
         standing, now_ns = watchdog.look(), time.time_ns()
         if standing is Standing.GONE:
             # Its last word may have come between the reading of the rows and this look.
-            self._ops_rows([(r.seq, decode_ops(r.kind, r.body)) for r in self._ops.read()])
+            self._read_ops()
             standing = watchdog.look()
         process = watchdog.process
         if process is not None and standing is Standing.GONE:

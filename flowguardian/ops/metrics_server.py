@@ -21,8 +21,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from flowguardian.execution import events as ev
-from flowguardian.journal.chain import ChainError
-from flowguardian.journal.follow import Follower
+from flowguardian.journal.chain import ChainError, Record
+from flowguardian.journal.follow import Follower, readable
 from flowguardian.journal.journal import JOURNAL
 from flowguardian.journal.ops_events import decode_ops
 from flowguardian.ops.announcing import announce
@@ -40,7 +40,7 @@ LOOPBACK = "127.0.0.1"
 READER_SECONDS = 5.0
 """A reader that does not send its request or take the answer by then is left."""
 BATCHES_PER_LOOK = 50
-TROUBLES = (ChainError, OSError, ValueError)
+TROUBLES = (ChainError, OSError)
 """What a look at records that are just being written can meet; the next look tries again."""
 
 
@@ -88,7 +88,7 @@ class Follow:
     def _take(self) -> None:
         for _ in range(BATCHES_PER_LOOK):
             records = self._journal.read()
-            rows = [(record.seq, ev.decode(record.kind, record.body)) for record in records]
+            rows = list(readable(records, ev.decode, self._unreadable))
             for seq, row in rows:
                 self._figures.row(seq, row)
             self._trading_log.write(rows)
@@ -96,11 +96,16 @@ class Follow:
                 break
         for _ in range(BATCHES_PER_LOOK):
             found = self._ops.read()
-            for record in found:
-                self._figures.ops(decode_ops(record.kind, record.body))
+            for _, ops_row in readable(found, decode_ops, self._unreadable):
+                self._figures.ops(ops_row)
             if len(found) < self._ops.batch:
                 break
         self._figures.beat_seconds = read_beat(self._run_dir).wall_ns / 1e9
+
+    def _unreadable(self, record: Record, error: Exception) -> None:
+        get("metrics").warning(
+            "a row could not be read", row=record.seq, kind=record.kind, why=type(error).__name__
+        )
 
     def _say_once(self, trouble: str) -> None:
         if trouble != self._trouble:
