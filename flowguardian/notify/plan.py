@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import unquote
 
 import msgspec
 
@@ -29,8 +30,8 @@ KEPT_DAYS = 30
 """A plan whose run ended without its notifier (a power cut) is removed by a later start."""
 ONCE_SECONDS = 60.0
 """What starting a process and waiting for the notifier before it may take."""
-SHORTEST_SECRET = 6
-"""Pieces of an address shorter than this are words like `json` or `bot`, not secrets."""
+SHORTEST_SECRET = 4
+"""Pieces of an address shorter than this are no secrets, and their letters are in every text."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -151,7 +152,11 @@ class Redactor:
     """Removes whatever an address holds from a text that somebody else wrote."""
 
     def __init__(self, urls: tuple[str, ...]) -> None:
-        pieces = {piece for url in urls for piece in re.split(r"[:/@?&=#,\s]+", url)} | set(urls)
+        pieces = set(urls)
+        for url in urls:
+            # Libraries show an address as it was written or as they understood it.
+            for text in (url, unquote(url)):
+                pieces.update(re.split(r"[:/@?&=#,\s]+", text.partition("://")[2] or text))
         secrets = sorted((piece for piece in pieces if len(piece) >= SHORTEST_SECRET), key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, secrets))) if secrets else None
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import cast
@@ -120,6 +122,12 @@ class MetricsServer(HTTPServer):
         super().__init__((LOOPBACK, port), Handler)
         self.follow = follow
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A reader that went away is no news; the traceback socketserver would print is an incident."""
+        error = sys.exc_info()[1]
+        say = get("metrics").info if isinstance(error, OSError) else get("metrics").warning
+        say("a reader got no answer", why=f"{type(error).__name__}: {error}")
+
     @property
     def url(self) -> str:
         """Where it answers."""
@@ -129,7 +137,20 @@ class MetricsServer(HTTPServer):
 class Handler(BaseHTTPRequestHandler):
     """GET /metrics, and nothing else."""
 
-    timeout = READER_SECONDS
+    def handle(self) -> None:
+        """Serve one reader; one that sends its request byte by byte is cut off, too."""
+        guard = threading.Timer(READER_SECONDS, self._cut)
+        guard.daemon = True
+        guard.start()
+        try:
+            super().handle()
+        finally:
+            guard.cancel()
+
+    def _cut(self) -> None:
+        with suppress(OSError):
+            # It may have gone by itself in the meantime.
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def do_GET(self) -> None:
         """Answer in OpenMetrics when the reader asks for it, in the older text format otherwise."""

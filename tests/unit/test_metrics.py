@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +24,14 @@ from flowguardian.execution import events as ev
 from flowguardian.execution.events import Reason
 from flowguardian.journal import ops_events as o
 from flowguardian.journal.journal import JOURNAL, read_rows
+from flowguardian.ops import metrics_server
 from flowguardian.ops.loading import load
 from flowguardian.ops.metrics import METRICS, registry_of
 from flowguardian.ops.metrics_figures import REQUESTS_KEPT, Figures
-from flowguardian.ops.metrics_server import metrics_argv
+from flowguardian.ops.metrics_server import Follow, MetricsServer, metrics_argv
 from flowguardian.ops.run_result import result_of
 from flowguardian.ops.segments import run_time_ns, segment_spans
+from flowguardian.ops.trading_log import TradingLog
 from tests.e2e.real_runs import ROOT
 from tests.golden.market_run import make_run
 from tests.unit.journal_builder import Story
@@ -210,3 +215,43 @@ def test_the_server_answers_on_loopback_writes_the_trading_log_and_ends_when_ask
     log = (run_dir / "logs" / "trading.log").read_text(encoding="utf-8")
     assert log.count("[ENTRY BLOCK] reason=") == refused
     assert log.count("[Budget Cap Applied]") == sum(isinstance(row, ev.BudgetCapped) for row in rows) > 0
+
+
+def test_a_reader_that_hangs_or_breaks_costs_the_others_a_bounded_time_and_no_traceback(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(metrics_server, "READER_SECONDS", 0.3)
+    log = TradingLog(tmp_path, "run", max_bytes=10**6, max_files=2)
+    server = MetricsServer(0, Follow(run_dir, log))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    over = threading.Event()
+    try:
+        with socket.create_connection(("127.0.0.1", server.server_port)) as silent:
+            assert "flowguardian_equity_usdt" in get(server.url)[1]
+            assert silent.recv(10) == b""
+        with socket.create_connection(("127.0.0.1", server.server_port)) as dripping:
+            dripper = threading.Thread(target=drip, args=(dripping, over))
+            dripper.start()
+            assert "flowguardian_equity_usdt" in get(server.url)[1]
+            over.set()
+            dripper.join()
+        try:
+            (tmp_path / "gone").read_bytes()
+        except OSError:
+            # As socketserver calls it when a reader went away.
+            server.handle_error(None, None)
+    finally:
+        over.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+        log.close()
+    assert capsys.readouterr().err == ""
+
+
+def drip(connection: socket.socket, over: threading.Event) -> None:
+    """A request without an end."""
+    with suppress(OSError):
+        while not over.wait(0.05):
+            connection.sendall(b"G")
