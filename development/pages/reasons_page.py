@@ -44,7 +44,7 @@ SAID: dict[Reason, Said] = {
         ("guards.warmup.bars",),
     ),
     Reason.STALE_DATA: Said(
-        "심볼의 마지막 체결이나 호가가 너무 오래되었습니다.",
+        "심볼의 마지막 체결이나 호가가 너무 오래되었거나, 데이터 스트림이 침묵 중입니다.",
         ("guards.stale_data.max_trade_age_seconds", "guards.stale_data.max_top_age_seconds"),
     ),
     Reason.STALE_SIGNAL: Said(

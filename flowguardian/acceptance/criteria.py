@@ -57,6 +57,8 @@ class Measured:
     kind: str
     audit: Audit
     wall_ns: int | None
+    stale_ns: int
+    """Run time in which some stream was not fresh."""
     segment_market_ns: int | None
     market_ns: int
     tape_records: int
@@ -104,7 +106,8 @@ def all_criteria(m: Measured, config: Config) -> tuple[Criterion, ...]:
 
 def _process(make: _Maker, m: Measured) -> list[Criterion]:
     run_ns = m.wall_ns if m.kind == "acceptance" else m.market_ns
-    hours = None if run_ns is None else run_ns / HOUR_NS
+    # Time in which a stream was silent is not run time: nothing could be decided on.
+    hours = None if run_ns is None else max(0, run_ns - m.stale_ns) / HOUR_NS
     ended = m.finished in ENDED if m.finished else None
     found = [
         make.at_least("run_hours", "process", make.limit("min_run_hours"), hours),

@@ -49,6 +49,34 @@ class IncidentGroup(Data, frozen=True):
     sample: str
 
 
+class StreamSilence(Data, frozen=True):
+    """A stream of a symbol that brought nothing new, by the journal; run clock. Null: it never came back."""
+
+    seq: int
+    symbol: str
+    stream: str
+    from_ns: int
+    seconds: float | None
+
+
+class FeedQuality(Data, frozen=True):
+    """What the feed of all lifetimes counted; null latencies: market time came in slices."""
+
+    lifetimes: int
+    counts: dict[str, int]
+    max_silence_seconds: dict[str, float]
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+    latency_p99_ms: float | None
+    fresh_pct: float | None
+    stale_ns: int
+    clock_offset_ms: float
+    max_clock_skew_ms: float
+    max_used_weight: int
+    halted: tuple[str, ...]
+    odd_frames: tuple[tuple[str, str], ...]
+
+
 class PreflightLine(Data, frozen=True):
     """A line of the preflight."""
 

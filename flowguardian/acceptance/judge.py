@@ -16,7 +16,8 @@ from flowguardian.acceptance.audit import audit
 from flowguardian.acceptance.catalog import joined, plain, text
 from flowguardian.acceptance.causes import causes_of
 from flowguardian.acceptance.criteria import Measured, Replay, all_criteria, verdict
-from flowguardian.acceptance.evidence import TAPE, Evidence, read_evidence
+from flowguardian.acceptance.evidence import TAPE, Config, Evidence, read_evidence
+from flowguardian.acceptance.feed_quality import quality_of, silences_of
 from flowguardian.acceptance.findings import Audit
 from flowguardian.acceptance.host import (
     HOUR_NS,
@@ -71,6 +72,7 @@ class _Judging:
         to_ns = self.end_ns if self.live_ns else self.live_ns
         self.books = metrics.books_on_grid(self.audit, prices, self.live_ns, to_ns)
         self.gap: Gap = longest_gap(self.audit.tally, self.live_ns, to_ns)
+        self.feed_quality = quality_of(evidence)
         last = self.audit.checkpoints[-1].row.guards if self.audit.checkpoints else ()
         self.funnel: list[Step] = funnel(self.audit.tally, last)
 
@@ -108,6 +110,7 @@ class _Judging:
         idle = [s.code for s in self.funnel if s.enabled and not s.evaluated] if audit_.checkpoints else None
         return Measured(
             kind=self.kind, audit=audit_, wall_ns=self.wall_ns,
+            stale_ns=self.feed_quality.stale_ns if self.feed_quality else 0,
             segment_market_ns=sum(span.market_ns for span in self.spans) if self.spans else None,
             market_ns=self.market_ns, tape_records=self.prices.records,
             problems=[*evidence.problems, *(f"{name}: is missing" for name in evidence.missing)],
@@ -141,7 +144,7 @@ class _Judging:
         faults = tuple(f"{row.fault} → {row.target}" for _, row in self.evidence.ops_of(ops.FaultAnnounced))
         started, config = self.evidence.started, self.evidence.config
         resources, resource_curve = resources_of(self.evidence, self.spans)
-        audit_, books = self.audit, self.books
+        audit_, books, evidence_ = self.audit, self.books, self.evidence
         hosts = [entry.row.ts_ns for entry in self.evidence.ops_rows]
         return jm.Judgement(
             schema=jm.SCHEMA, verdict=outcome, kind=self.kind,
@@ -149,7 +152,7 @@ class _Judging:
             with_faults=bool(faults), finished=self.finished,
             run_id=started.run_id if started else self.evidence.run_dir.name,
             mode=started.mode if started else "", feed=started.feed if started else "",
-            market_source=str(config.value("market.source") or ""),
+            market_source=_source(config),
             version=started.version if started else "", seed=started.seed if started else None,
             symbols=started.symbols if started else (),
             config_hash=started.config_hash if started else "",
@@ -167,6 +170,7 @@ class _Judging:
             hours=metrics.hours_of(audit_, self.evidence, books, self.live_ns) if self.live_ns else (),
             shadowed=metrics.shadowed_of(self.evidence), trades=metrics.trades_of(audit_, self.prices),
             streams=metrics.streams_of(self.prices, self.live_ns, self.atr) if self.live_ns else (),
+            feed_quality=self.feed_quality, silences=silences_of(evidence_),
             segments=segments_of(self.spans), processes=processes_of(self.evidence),
             incidents=incidents_of(self.evidence), faults=faults, preflight=preflight_of(self.evidence),
             resources=resources, resource_curve=resource_curve,
@@ -235,6 +239,12 @@ class _Judging:
             blocks=tuple(row.ts_ns for _, row in tally.refusals if row.code is ev.Reason.PORTFOLIO_BUDGET),
             segments=tuple(row.ts_ns for _, row in self.evidence.of(ev.SegmentStarted))[1:],
         )
+
+
+def _source(config: Config) -> str:
+    """Where the market came from, in the words of the configuration."""
+    venue = str(config.value("market.venue") or "direct")
+    return venue if venue.startswith("binance") else f"{venue}, {config.value('market.source')}"
 
 
 def _kind(evidence: Evidence) -> str:

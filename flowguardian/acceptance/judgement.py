@@ -11,12 +11,14 @@ from enum import StrEnum
 
 from flowguardian.acceptance.figures import (
     Data,
+    FeedQuality,
     IncidentGroup,
     PreflightLine,
     ProcessLine,
     ResourceCurve,
     Resources,
     Segment,
+    StreamSilence,
 )
 
 SCHEMA = "flowguardian.report/1"
@@ -328,6 +330,8 @@ class Judgement(Data, frozen=True):
     shadowed: tuple[Shadowed, ...]
     trades: Trades
     streams: tuple[StreamLine, ...]
+    feed_quality: FeedQuality | None
+    silences: tuple[StreamSilence, ...]
     segments: tuple[Segment, ...]
     processes: tuple[ProcessLine, ...]
     incidents: tuple[IncidentGroup, ...]

@@ -18,6 +18,7 @@ from flowguardian.acceptance.blocks import (
     table,
 )
 from flowguardian.acceptance.catalog import text
+from flowguardian.acceptance.data_page import data
 from flowguardian.acceptance.formats import DASH, clock, duration, number, percent, shown, usdt
 from flowguardian.acceptance.judgement import Judgement, Text
 
@@ -40,7 +41,7 @@ EARLIER = {
 
 def sections(j: Judgement) -> list[Section]:
     """The describing pages, in order."""
-    return [_trades(j), _data(j), _stability(j), _resources(j), _incidents(j), _comparison(j), _scope(j)]
+    return [_trades(j), data(j), _stability(j), _resources(j), _incidents(j), _comparison(j), _scope(j)]
 
 
 def _trades(j: Judgement) -> Section:
@@ -94,26 +95,6 @@ def _result(j: Judgement) -> Text:
         return text("text.flat")
     pct = percent(change * 100 / j.money.start) if j.money.start else DASH
     return text("text.won" if change > 0 else "text.lost", amount=usdt(abs(change)), pct=pct)
-
-
-def _data(j: Judgement) -> Section:
-    rows = [
-        (
-            s.symbol, s.kind, shown(s.records), duration(s.max_silence_seconds), clock(s.max_silence_at_ns),
-            percent(s.mean_atr_pct, 4),
-        )
-        for s in j.streams
-    ]  # fmt: skip
-    state = text("text.atr_quiet" if j.quiet else "text.atr_lively")
-    atr = text("text.atr", atr=percent(j.mean_atr_pct, 4), limit=percent(j.quiet_atr_pct, 4), state=state)
-    blocks: list[Block] = [Paragraph(atr), Paragraph(text("text.gaps", count=j.counts.feed_gaps))]
-    blocks.append(table("symbol kind records silence at atr", rows, "records silence atr"))
-    if j.missing:
-        blocks.append(Paragraph(text("text.missing", names=", ".join(j.missing)), "strong"))
-    if j.problems:
-        blocks.append(Paragraph(text("text.problems"), "strong"))
-        blocks.append(Items(tuple(Text(ko=line, en=line) for line in j.problems)))
-    return section("data", *blocks)
 
 
 def _stability(j: Judgement) -> Section:
@@ -204,7 +185,8 @@ def _comparison(j: Judgement) -> Section:
 
 def _scope(j: Judgement) -> Section:
     names = list(UNTESTED.get(j.mode, UNTESTED["paper"]))
-    names += [j.feed] if j.feed in ("synthetic", "derived") else []
-    names += ["derived"] if j.feed == "venue" else []
+    market = j.feed.removeprefix("venue_")
+    names += ["exchange"] if market != "exchange" else []
+    names += [market] if market in ("synthetic", "derived") else []
     names += ["rehearsal"] if j.kind == "rehearsal" else []
     return section("scope", Items(tuple(text(f"scope.{name}") for name in [*names, "profit"])))

@@ -79,6 +79,8 @@ class Books:
     requests: dict[int, tuple[int, ev.OrderRequested]] = field(default_factory=dict)
     """Every order ever requested, with its seq."""
     degraded: set[str] = field(default_factory=set)
+    silent: dict[tuple[str, str], ev.StreamWentSilent] = field(default_factory=dict)
+    """Streams that bring nothing new, by symbol and stream."""
     closed_ns: dict[str, int] = field(default_factory=dict)
     entered_ns: dict[str, int] = field(default_factory=dict)
     losses: int = 0
@@ -125,6 +127,12 @@ class Books:
                 self.trading, self.trading_reason = row.state, row.reason
             case ev.FeedGap():
                 self.degraded.add(row.symbol)
+            case ev.StreamWentSilent():
+                self.silent[row.symbol, row.stream] = row
+            case ev.StreamRecovered():
+                self.silent.pop((row.symbol, row.stream), None)
+            case ev.SegmentStarted():
+                self.silent.clear()
 
     # ---- questions
 

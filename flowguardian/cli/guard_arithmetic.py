@@ -19,6 +19,9 @@ Again = Callable[[ev.Signal, Books, Mapping[str, Any], int], Pair | None]
 
 
 def _stale_data(signal: ev.Signal, books: Books, config: Mapping[str, Any], ts_ns: int) -> Pair:
+    for (symbol, _), silent in books.silent.items():
+        if symbol == signal.symbol:
+            return silent.limit_ns / SECOND_NS, (ts_ns - silent.since_ns) / SECOND_NS
     guard = config["guards"]["stale_data"]
     limit_ns, age_ns = _ns(guard["max_trade_age_seconds"]), signal.trade_age_ns
     if 0 <= age_ns <= limit_ns:

@@ -36,6 +36,8 @@ def holds(books: Books, now_ns: int) -> Iterator[Hold]:
 
 
 def _of_symbols(books: Books, now_ns: int) -> Iterator[Hold]:
+    for symbol, stream in sorted(books.silent):
+        yield Hold("stale_data", f"{symbol} {stream}", "fresh_data", None)
     for symbol in sorted(books.degraded):
         yield Hold("warmup", symbol, "warm_bars", None)
     for symbol, held in books.positions.items():

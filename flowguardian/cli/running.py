@@ -27,6 +27,9 @@ Config = Annotated[
     Path | None, typer.Option(help="Configuration file; without it the V6.1 file or the defaults.")
 ]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override a setting, KEY=VALUE.")]
+Venue = Annotated[
+    str | None, typer.Option(help="Where the market arrives from: local, binance, binance-testnet or direct.")
+]
 MarketSpec = Annotated[str | None, typer.Option(help="synthetic:SEED, bars:PATH, trades:PATH or a path.")]
 Start = Annotated[str | None, typer.Option(help="First moment in the market, as 2025-05-21T13:50Z.")]
 Duration = Annotated[str | None, typer.Option(help="Run time, as 12h, 60m or 90s.")]
@@ -44,6 +47,7 @@ class UsageError(Exception):
 def accept(
     config: Config = None,
     overrides: Overrides = None,
+    venue: Venue = None,
     market: MarketSpec = None,
     start: Start = None,
     duration: Duration = None,
@@ -54,11 +58,15 @@ def accept(
     json: Json = False,
     lang: Lang = None,
 ) -> None:
-    """Run the acceptance: 12 hours of market, supervised and judged; by default a synthetic rehearsal."""
-    loaded = _load(
-        config, overrides, _over(market=market, start=start, duration=duration, speed=speed, seed=seed)
-    )
-    given = (config, overrides, market, start, duration, seed)
+    """Run the acceptance: 12 hours of market, supervised and judged.
+
+    By default a rehearsal over the local venue with a synthetic market, as fast as it will go.
+    """
+    options = _over(venue=venue, market=market, start=start, duration=duration, speed=speed, seed=seed)
+    loaded = _load(config, overrides, options)
+    if loaded.settings.market.venue is None:
+        loaded = _load(config, overrides, [*options, "market.venue=local"])
+    given = (config, overrides, venue, market, start, duration, seed)
     configured = speed != "max" or any(option is not None for option in given)
     _conduct(loaded, configured=configured, defect=defect, run_dir=run_dir, as_json=json, lang=lang)
 
@@ -66,6 +74,7 @@ def accept(
 def paper(
     config: Config = None,
     overrides: Overrides = None,
+    venue: Venue = None,
     market: MarketSpec = None,
     start: Start = None,
     duration: Duration = None,
@@ -78,7 +87,7 @@ def paper(
     check_interval: Annotated[float, typer.Option(help="Seconds between two looks at the engine.")] = 1.0,
 ) -> None:
     """Run paper trading at the configured speed (1 = real time), supervised, until its duration is over."""
-    options = _over(market=market, start=start, duration=duration, speed=speed, seed=seed)
+    options = _over(venue=venue, market=market, start=start, duration=duration, speed=speed, seed=seed)
     loaded = _load(config, overrides, options)
     if strategy is not None:
         chosen = [
@@ -86,7 +95,7 @@ def paper(
             for name in {*loaded.settings.strategies, strategy}
         ]
         loaded = _load(config, [*(overrides or ()), *sorted(chosen)], options)
-    given = (config, overrides, market, start, duration, speed, seed, strategy)
+    given = (config, overrides, venue, market, start, duration, speed, seed, strategy)
     configured = any(option is not None for option in given)
     _conduct(
         loaded,
@@ -99,12 +108,15 @@ def paper(
 
 
 def _over(
-    *, market: str | None, start: str | None, duration: str | None, speed: str | None, seed: int | None
-) -> list[str]:
+    *, venue: str | None, market: str | None, start: str | None, duration: str | None, speed: str | None,
+    seed: int | None,
+) -> list[str]:  # fmt: skip
     """Options as settings: they win over the file and stand in the effective configuration."""
     from flowguardian.ops.settings import NotADuration, duration_seconds
 
     found = []
+    if venue is not None:
+        found.append(f"market.venue={venue}")
     if market is not None:
         found.append(f"market.source={market}")
     if start is not None:
@@ -144,10 +156,16 @@ def _plan(loaded: Loaded, *, defect: bool, run_dir: Path | None) -> RunPlan:
 
     settings = loaded.settings
     speed = settings.market.speed
+    if settings.market.venue is None:
+        raise UsageError(
+            "no venue is named, and none is taken silently: --venue binance for the public data of the "
+            "exchange, --venue local for our own venue over a recorded or synthetic market"
+        )
     if defect and not settings.market.source.startswith("synthetic:"):
         raise UsageError("--break plants a defect: it runs on the synthetic market only, drop --market")
     return RunPlan(
         loaded=loaded,
+        venue=settings.market.venue,
         market=settings.market.source,
         start_ns=settings.market.start_ns,
         hours=float(settings.paper.duration_hours),

@@ -54,13 +54,15 @@ def venue(
     prints_per_minute: Annotated[int, typer.Option(help="Derived trades per minute and symbol.", min=1)] = 60,
     tops_per_minute: Annotated[int, typer.Option(help="Derived quotes per minute and symbol.", min=0)] = 60,
     place: PlaceOption = None,
+    wait: Annotated[bool, typer.Option(help="Stand still until a client resumes the market.")] = False,
 ) -> int:
     """Serve a market as a Binance USD-M exchange would, on one local port."""
     import asyncio
     import secrets
 
     from flowguardian.venue.opening import open_venue_market
-    from flowguardian.venue.server import VenueServer, place_of, serve
+    from flowguardian.venue.place import Keeper
+    from flowguardian.venue.server import VenueServer, serve
 
     opened = open_venue_market(
         market,
@@ -78,10 +80,11 @@ def venue(
         speed=_speed(speed),
         plan=_plan(faults),
         has_funding=opened.has_funding,
-        at_ns=place_of(place),
+        keeper=Keeper(place),
+        waits=wait,
     )
     keys = (secrets.token_hex(32), secrets.token_hex(32))
-    asyncio.run(serve(server, host=host, port=port, keys=keys, place=place))
+    asyncio.run(serve(server, host=host, port=port, keys=keys))
     return output.EXIT_OK
 
 

@@ -139,6 +139,29 @@ class FeedGap(Row, frozen=True, gc=False):
     lost: int
 
 
+class StreamWentSilent(Row, frozen=True, gc=False):
+    """A stream of a symbol has brought nothing new since `since_ns`, longer than `limit_ns`."""
+
+    symbol: str
+    stream: str
+    since_ns: int
+    limit_ns: int
+
+
+class StreamRecovered(Row, frozen=True, gc=False):
+    """A silent stream brings something new again, after `silent_ns`."""
+
+    symbol: str
+    stream: str
+    silent_ns: int
+
+
+class ClockMeasured(Row, frozen=True, gc=False):
+    """The venue's clock was asked again: by how much it moved against the run clock."""
+
+    skew_ns: int
+
+
 class CommandReceived(Row, frozen=True, gc=False):
     """An operator asked for something."""
 
@@ -490,6 +513,9 @@ EXOGENOUS: tuple[type[Row], ...] = (
     SegmentEnded,
     WentLive,
     FeedGap,
+    StreamWentSilent,
+    StreamRecovered,
+    ClockMeasured,
     CommandReceived,
     OrderRejected,
     OrderUnknown,

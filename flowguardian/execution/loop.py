@@ -69,6 +69,7 @@ class MarketLoop:
         self._held_is_old = False
         self._peak = self._day_start = engine.limits.start_equity
         self._next_sample_ns = 0
+        self._skew_ns = 0
         self._wakes: list[tuple[int, int, int, int, Any]] = []
         self._pushes = 0
         self._watches: dict[str, Watch] = {}
@@ -97,6 +98,10 @@ class MarketLoop:
             self._read_equity()
         elif isinstance(fact, ev.FeedGap):
             self._scanner.restart(self._index[fact.symbol])
+        elif isinstance(fact, ev.ClockMeasured):
+            self._skew_ns = fact.skew_ns
+        elif isinstance(fact, ev.SegmentStarted):
+            self._skew_ns = 0  # A new process measures anew.
         self._process(fact)
 
     def turn(self, rows: npt.NDArray[np.void]) -> None:
@@ -260,7 +265,7 @@ class MarketLoop:
                 volume_mean=finite(mean),
                 move=finite(move),
                 bars_seen=seen_bars,
-                clock_skew_ns=0,
+                clock_skew_ns=self._skew_ns,
                 marks=tuple(seen[7:]),
                 peak_equity=self._peak,
                 day_start_equity=self._day_start,

@@ -13,13 +13,20 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from flowguardian.execution.events import FeedGap, InstrumentsSet
+from flowguardian.execution.events import (
+    ClockMeasured,
+    FeedGap,
+    InstrumentsSet,
+    StreamRecovered,
+    StreamWentSilent,
+)
 from flowguardian.feeds.quality import DataQuality
 from flowguardian.market.instruments import Instrument
 from flowguardian.market.records import MINUTE_NS, SECOND_NS, Kind
 
 Rows = npt.NDArray[np.void]
-Released = Rows | FeedGap | InstrumentsSet
+Fact = FeedGap | InstrumentsSet | StreamWentSilent | StreamRecovered | ClockMeasured
+Released = Rows | Fact
 """What a feed releases: stamped ROW arrays, and facts that follow the rows before them."""
 
 
@@ -93,11 +100,12 @@ class FeedOptions(msgspec.Struct, frozen=True):
 class Feed(Protocol):
     """A market that arrives. Call `start` once, then `history`, then take `released` until it ends."""
 
-    symbols: tuple[str, ...]
     instruments: tuple[Instrument, ...]
     feed_kind: str
     start_ns: int
     """Venue time at which the released rows begin."""
+    patience_seconds: float
+    """Real time without a released block after which something hangs."""
 
     async def start(self, cursor: Cursor) -> None:
         """Connect, measure the clock, read filters and history, prove that every stream delivers."""
@@ -111,11 +119,14 @@ class Feed(Protocol):
     async def ack(self) -> None:
         """The last list is on the tape and decided."""
 
-    def stats(self) -> DataQuality:
-        """Data quality since the start of this process."""
+    def stats(self) -> DataQuality | None:
+        """Data quality since the start of this process; None where nothing arrives over a network."""
+
+    async def drain(self) -> list[Released]:
+        """A planned stop: the venue, when it is ours, stands still; returns what it sent until then."""
 
     async def close(self) -> None:
-        """A planned stop: the venue, when it is ours, keeps its place."""
+        """Nothing left open."""
 
 
 def cursor_of(blocks: Iterable[Rows], symbols: Sequence[str], slice_ns: int = SECOND_NS) -> Cursor:

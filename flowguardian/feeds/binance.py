@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from flowguardian.execution.events import InstrumentsSet
 from flowguardian.feeds.base import (
     Cursor,
     FeedOptions,
@@ -24,20 +24,20 @@ from flowguardian.feeds.base import (
     StreamSilent,
     VenueRefused,
 )
-from flowguardian.feeds.continuity import NO_ID
+from flowguardian.feeds.continuity import NO_ID, VENUE_NS, Lost, RowTuple
 from flowguardian.feeds.intake import BOOK_TICKER, MARK_PRICE, Intake, stream_of
 from flowguardian.feeds.limits import Limiter
 from flowguardian.feeds.lockstep import Buffers, Control
 from flowguardian.feeds.markets import history_rows
 from flowguardian.feeds.quality import DataQuality
 from flowguardian.feeds.release import Release
-from flowguardian.feeds.rest import Clock, Rest
+from flowguardian.feeds.rest import RECOVERABLE, Clock, Rest
 from flowguardian.feeds.slices import Slices
 from flowguardian.feeds.sockets import StreamSocket
 from flowguardian.feeds.upkeep import Upkeep
 from flowguardian.feeds.venues import Venue
 from flowguardian.market.instruments import Instrument
-from flowguardian.market.records import ROW, SECOND_NS
+from flowguardian.market.records import MINUTE_NS, ROW, SECOND_NS
 
 Rows = npt.NDArray[np.void]
 
@@ -49,6 +49,11 @@ _LONGEST_WAIT_SECONDS = 0.1
 _LOCKSTEP_DELAY_SECONDS = 1.0
 _PATIENCE_SECONDS, _LOCKSTEP_PATIENCE_SECONDS = 150.0, 5.0
 """How long a request waits for the venue's limit before its question is given up."""
+_SETTLE_SECONDS = 2.0
+_CLOSED_SECONDS = 1.0
+"""So long after its end a bar is surely among the venue's klines."""
+_HANG_SECONDS, _LOCKSTEP_HANG_SECONDS = 30.0, 200.0
+"""Clock rows come each second; in slices a venue that is being restarted is waited for."""
 _MARKET, _PUBLIC = "market", "public"
 _SOCKET_OF_KIND = (_MARKET, _PUBLIC, _MARKET)
 
@@ -70,7 +75,7 @@ class BinanceFeed:
         self.symbols = tuple(symbols)
         self.instruments: tuple[Instrument, ...] = ()
         self.feed_kind = venue.feed_kind
-        self.start_ns = self.end_ns = 0
+        self.start_ns = 0
         self._token = lockstep_token if venue.control else ""
         if self._token:
             # Market time waits for us: a long real delay would only be a longer real wait.
@@ -95,7 +100,8 @@ class BinanceFeed:
         self._tasks: set[asyncio.Task[None]] = set()
         self._filling: set[int] = set()
         self._renewed_ns = 0
-        self._facts: list[InstrumentsSet] = []
+        self._early: list[RowTuple | Lost] = []
+        self.patience_seconds = _LOCKSTEP_HANG_SECONDS if self._token else _HANG_SECONDS
         self._slices: Slices | None = None
         self._prepare_parts(Cursor())
 
@@ -144,13 +150,16 @@ class BinanceFeed:
                 raise self.silent([name for name, s in self._sockets.items() if not s.up.is_set()])
             ready = await self._slices.begin(cursor.next_ns)
             self.start_ns, self.end_ns = ready.market_ns, ready.end_ns
-            self.feed_kind = ready.feed_kind or self.feed_kind
+            self._release.last_ns = max(cursor.after_ns, self.start_ns - 1)
+            if cursor.next_ns and self.start_ns > cursor.next_ns:
+                # The market ran on without us.
+                for index in range(len(self.symbols)):
+                    await self._upkeep.catch_up(index, self.start_ns)
+            if not cursor.next_ns:
+                self._history = await self._read_history()
         else:
-            await self._start_live()
-        self._release.last_ns = max(cursor.after_ns, self.start_ns - 1)
+            await self._start_live(cursor)
         self._upkeep.begin(self.start_ns)
-        if not cursor.after_ns:
-            self._history = await self._read_history()
 
     def _plan(self) -> list[tuple[str, list[str]]]:
         """Sockets by name with their streams."""
@@ -197,7 +206,47 @@ class BinanceFeed:
     def _woken(self, name: str) -> None:
         self._arrived.set()
 
-    async def _start_live(self) -> None:
+    async def _start_live(self, cursor: Cursor) -> None:
+        if self._venue.operator:
+            # Our own venue stands until we listen, so that nothing is missed; its clock counts from then on.
+            if not await self.sockets_up(self._options.gate_seconds):
+                raise self.silent([name for name, s in self._sockets.items() if not s.up.is_set()])
+            await self._rest.operate(self._venue.operator, "resume")
+            await self._rest.measure_clock()
+        await self._prove_streams()
+        if cursor.next_ns:
+            await self._catch_up()
+        else:
+            await self._wait_for_whole_minute()
+        self._release.last_ns = max(cursor.after_ns, self.start_ns - 1)
+        self._release.begin(self.start_ns)
+        self.intake.freshness.begin(self.start_ns)
+        if not cursor.next_ns:
+            await asyncio.sleep(_CLOSED_SECONDS)
+            self._history = await self._read_history()
+        self._spawn(self._keep_up())
+
+    async def _catch_up(self) -> None:
+        """What was traded since the tape ended, before any clock row can close a bar without it."""
+        for index in range(len(self.symbols)):
+            await self._upkeep.catch_up(index, self._rest.now_ns())
+        self.start_ns = self._rest.now_ns()
+        self._early = self.intake.release(self.start_ns)
+
+    async def _wait_for_whole_minute(self) -> None:
+        """The first bar is a whole one: what comes before it is history."""
+        self.start_ns = -(-self._rest.now_ns() // MINUTE_NS) * MINUTE_NS
+        while (left_ns := self.start_ns - self._rest.now_ns()) > 0:
+            self.check_tasks()
+            self._drop_before(self.intake.release(self._rest.now_ns()))
+            self._room.set()
+            await asyncio.sleep(min(left_ns / SECOND_NS, _LONGEST_WAIT_SECONDS))
+        self._drop_before(self.intake.release(self._rest.now_ns()))
+
+    def _drop_before(self, out: Sequence[RowTuple | Lost]) -> None:
+        self._early += [row for row in out if not isinstance(row, Lost) and row[VENUE_NS] >= self.start_ns]
+
+    async def _prove_streams(self) -> None:
         freshness = self.intake.freshness
         began_ns = self._rest.now_ns()
         freshness.begin(began_ns)
@@ -212,10 +261,6 @@ class BinanceFeed:
                 await self._prove_at_start(quiet[0])
                 continue
             await self._until_arrived(_LONGEST_WAIT_SECONDS)
-        self.start_ns = self._rest.now_ns()
-        freshness.begin(self.start_ns)
-        self._release.begin(self.start_ns)
-        self._spawn(self._keep_up())
 
     async def _prove_at_start(self, index: int) -> None:
         """A symbol that has not traded since we listen: the venue's last trade is where its ids begin."""
@@ -251,6 +296,9 @@ class BinanceFeed:
             async for items in self._slices.released():
                 yield items
             return
+        if early := self._release.live(self._early, self.start_ns):
+            self._early = []
+            yield early
         while True:
             self.check_tasks()
             now_ns = self._rest.now_ns()
@@ -271,12 +319,12 @@ class BinanceFeed:
             await self._slices.ack()
 
     def waiting_facts(self) -> list[Released]:
+        """What upkeep found since the last call, at the stamp of the last row."""
         facts: list[Released] = [
-            InstrumentsSet(self._release.last_ns, fact.instruments) for fact in self._facts
+            msgspec.structs.replace(fact, ts_ns=self._release.last_ns) for fact in self._upkeep.facts
         ]
-        if self._facts:
-            self.instruments = self._facts[-1].instruments
-            self._facts.clear()
+        self._upkeep.facts.clear()
+        self.instruments = self._upkeep.instruments
         return facts
 
     async def _until_arrived(self, seconds: float) -> None:
@@ -312,9 +360,7 @@ class BinanceFeed:
         if silent:
             self.intake.counts.silences += 1
             self._renew({_SOCKET_OF_KIND[kind] for kind in silent}, now_ns)
-        fact = await self._upkeep.look(now_ns, self._release.last_ns)
-        if fact is not None:
-            self._facts.append(fact)
+        await self._upkeep.look(now_ns)
 
     def _renew(self, paths: Sequence[str] | set[str], now_ns: int = 0) -> None:
         if now_ns and now_ns - self._renewed_ns < self._options.silence_seconds * SECOND_NS:
@@ -343,17 +389,37 @@ class BinanceFeed:
     # ---- the end
 
     def stats(self) -> DataQuality:
-        return DataQuality.of(
-            self.feed_kind,
-            self.intake.counts,
-            self.intake.freshness,
-            self.intake.latencies,
-            self.intake.odd,
-            offset_ns=self._rest.offset_ns,
-            skew_ns=self._rest.skew_ns,
+        freshness = self.intake.freshness
+        return DataQuality(
+            counts=copy(self.intake.counts),
+            longest_silence_ns=dict(freshness.longest_ns),
+            # In slices a row is as late as its slice is long: that says nothing.
+            latency_us={} if self._slices is not None else self.intake.latencies.by_edge_us(),
+            fresh_ns=freshness.fresh_ns,
+            judged_ns=freshness.judged_ns,
+            clock_offset_ns=self._rest.offset_ns,
+            clock_skew_ns=self._rest.skew_ns,
             used_weight=self._limiter.used,
+            odd_frames=self.intake.odd.kept(),
             halted=self._upkeep.halted,
         )
+
+    async def drain(self) -> list[Released]:
+        """Our own venue stands still, what it sent is released up to there; another one is only left."""
+        if self._slices is not None:
+            await self._slices.pause()
+            return []
+        if not self._venue.operator:
+            return []
+        try:
+            stopped_ns = await self._rest.operate(self._venue.operator, "pause")
+        except RECOVERABLE:
+            return []  # It is gone: what it sent last is asked for when the run goes on.
+        for socket in self._sockets.values():
+            await socket.settle(_SETTLE_SECONDS)
+        for index, number in self.intake.wants(stopped_ns):
+            await self._upkeep.backfill(index, number, stopped_ns)
+        return self._release.live(self.intake.release(stopped_ns), stopped_ns)
 
     async def close(self) -> None:
         if self._slices is not None:

@@ -141,8 +141,14 @@ class Line:
         if self._asked_ns and now_ns - self._asked_ns < _ASK_EVERY_NS:
             return None
         self._asked_ns = max(now_ns, 1)
+        return self.first_missing()
+
+    def first_missing(self) -> int:
+        """The first id that is neither out nor here."""
         number = self.last_id + 1
-        while number in self._live or number in self._filled or number <= self._through:
+        while self._since_ns is not None and (
+            number in self._live or number in self._filled or number <= self._through
+        ):
             number += 1
         return number
 

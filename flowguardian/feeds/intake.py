@@ -18,7 +18,7 @@ from flowguardian.market.records import Flag, Kind
 AGG_TRADE, TRADE, BOOK_TICKER, MARK_PRICE = "aggTrade", "trade", "bookTicker", "markPrice"
 
 _TRADE, _TOP = int(Kind.TRADE), int(Kind.TOP)
-_SELLER = int(Flag.SELLER_TAKER)
+_SELLER, _BACKFILLED = int(Flag.SELLER_TAKER), int(Flag.BACKFILLED)
 _FARTHEST = 10
 """A price this many times above or below the last one is no price."""
 _PATIENCE = 5
@@ -215,6 +215,27 @@ class Intake:
                 self.counts.malformed += 1
                 self.odd.keep(str(error), f"{trade.symbol} {trade.id}")
         self.lines[index].fill(rows, now_ns)
+
+    def missed(self, index: int, trades: Sequence[wire.AggTrade], now_ns: int) -> None:
+        """Trades from an outage on, in order of id, before the stream has shown that they are missing."""
+        line = self.lines[index]
+        if line.waiting:
+            self.fill(index, trades, now_ns)
+            return
+        self.counts.backfills += 1
+        for trade in trades:
+            if trade.id <= line.last_id:
+                continue
+            try:
+                row = self._trade_row(trade, index)
+            except wire.UnreadableFrame as error:
+                self.counts.malformed += 1
+                self.odd.keep(str(error), f"{trade.symbol} {trade.id}")
+                row = None
+            if row is not None:
+                row = (row[0], row[1] | _BACKFILLED, *row[2:])
+                self.counts.backfilled += 1
+            line.trade(trade.id, row, trade.time_ms * wire.MILLISECOND_NS, now_ns)
 
     def release(self, now_ns: int, *, final: bool = False) -> list[RowTuple | Lost]:
         """Everything that may go out by venue time `now_ns`; `final` gives up what still waits."""

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from copy import copy
 
 import msgspec
-
-from flowguardian.market.records import SECOND_NS
 
 KEPT_FRAMES = 50
 KEPT_BYTES = 2_000
@@ -63,13 +60,17 @@ class Latencies:
         self.count += 1
         self._bins[_bin(latency_ns)] += 1
 
+    def by_edge_us(self) -> dict[int, int]:
+        """How many latencies each bin that holds some has, by the bin's upper edge in microseconds."""
+        return {_edge_ns(number) // 1000: many for number, many in enumerate(self._bins) if many}
+
     def quantile_ms(self, share: float) -> float:
         """The upper edge of the bin that holds this share of the latencies; 0 without any."""
         wanted, seen = share * self.count, 0
-        for number, many in enumerate(self._bins):
+        for edge_us, many in self.by_edge_us().items():
             seen += many
-            if many and seen >= wanted:
-                return _edge_ns(number) / 1e6
+            if seen >= wanted:
+                return edge_us / 1000
         return 0.0
 
 
@@ -127,10 +128,18 @@ class Freshness:
         self._judged_ns = max(self._judged_ns, now_ns)
         return silent
 
-    def share(self) -> float:
-        """Share of the judged time in which every stream was fresh; 1 before any."""
-        whole = self._judged_ns - self._began_ns
-        return self._fresh_ns / whole if whole > 0 else 1.0
+    def last_ns(self, stream: str) -> int:
+        """The last new event of a stream, or where its time began."""
+        return self._seen[stream] or self._began_ns
+
+    @property
+    def fresh_ns(self) -> int:
+        """Judged time in which every stream was fresh."""
+        return self._fresh_ns
+
+    @property
+    def judged_ns(self) -> int:
+        return max(0, self._judged_ns - self._began_ns)
 
 
 class OddFrames:
@@ -148,47 +157,21 @@ class OddFrames:
 
 
 class DataQuality(msgspec.Struct, frozen=True):
-    """The data-quality table of a report."""
+    """What the parts of a feed counted so far; times are run clock."""
 
-    feed: str
     counts: Counters
-    max_silence_seconds: dict[str, float]
-    latency_p50_ms: float
-    latency_p95_ms: float
-    latency_p99_ms: float
-    fresh_share: float
-    clock_offset_ms: float
-    clock_skew_ms: float
+    longest_silence_ns: dict[str, int]
+    latency_us: dict[int, int]
+    """How many rows came at most so many microseconds late; empty where market time comes in slices."""
+    fresh_ns: int
+    judged_ns: int
+    clock_offset_ns: int
+    clock_skew_ns: int
     used_weight: int
     odd_frames: tuple[tuple[str, str], ...]
-    halted: tuple[str, ...] = ()
+    halted: tuple[str, ...]
 
-    @classmethod
-    def of(
-        cls,
-        feed: str,
-        counts: Counters,
-        freshness: Freshness,
-        latencies: Latencies,
-        odd: OddFrames,
-        *,
-        offset_ns: int = 0,
-        skew_ns: int = 0,
-        used_weight: int = 0,
-        halted: tuple[str, ...] = (),
-    ) -> DataQuality:
-        """A copy of what the parts of a feed counted so far."""
-        return cls(
-            feed=feed,
-            counts=copy(counts),
-            max_silence_seconds={s: ns / SECOND_NS for s, ns in freshness.longest_ns.items()},
-            latency_p50_ms=latencies.quantile_ms(0.50),
-            latency_p95_ms=latencies.quantile_ms(0.95),
-            latency_p99_ms=latencies.quantile_ms(0.99),
-            fresh_share=freshness.share(),
-            clock_offset_ms=offset_ns / 1e6,
-            clock_skew_ms=skew_ns / 1e6,
-            used_weight=used_weight,
-            odd_frames=odd.kept(),
-            halted=halted,
-        )
+    @property
+    def fresh_share(self) -> float:
+        """Share of the judged time in which every stream was fresh; 1 before any."""
+        return self.fresh_ns / self.judged_ns if self.judged_ns else 1.0

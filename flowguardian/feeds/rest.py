@@ -21,6 +21,7 @@ from flowguardian.feeds.rest_answers import (
     UnreadableAnswer,
     VenueInfo,
     bars_of_klines,
+    market_ns_of,
     problem_of,
     time_ms_of,
     trades_of,
@@ -130,6 +131,18 @@ class Rest:
         weight = 1 if limit < 100 else 2 if limit < 500 else 5 if limit <= 1000 else 10
         body = await self._get("/fapi/v1/klines", params, weight)
         return bars_of_klines(body, symbol, before_ns, bar_ns)[-many:] if many else np.zeros(0, BAR)
+
+    async def operate(self, operator: str, what: str) -> int:
+        """Pause or resume our own venue; returns its market time. Raises FeedError."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=self._timeout)
+        try:
+            async with self._session.post(f"{operator}/{what}") as answer:
+                return market_ns_of(await answer.content.read(_MOST_BYTES))
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise VenueUnreachable(
+                f"{operator}/{what}: {type(error).__name__}: {error}. Start the venue; the run resumes."
+            ) from error
 
     # ---- how it is asked
 

@@ -55,6 +55,10 @@ class _Time(msgspec.Struct, rename="camel"):
     server_time: int
 
 
+class _Status(msgspec.Struct):
+    now_ns: int
+
+
 class _Aggregate(msgspec.Struct, rename={"maker_bought": "m", "time_ms": "T"}):
     a: int
     p: str
@@ -98,6 +102,12 @@ def problem_of(body: bytes) -> Problem:
 def time_ms_of(body: bytes) -> int:
     found: _Time = _decode(body, _Time, "time")
     return found.server_time
+
+
+def market_ns_of(body: bytes) -> int:
+    """Where the market of our own venue stands, as its operator's addresses say."""
+    found: _Status = _decode(body, _Status, "status of the venue")
+    return found.now_ns
 
 
 def venue_of(body: bytes, symbols: Sequence[str]) -> VenueInfo:

@@ -70,7 +70,9 @@ class Slices:
                 await self._rejoin()
                 continue
             if said is None:
-                if items := self._release.slice(self._intake.release(self._next_ns, final=True), 0, 0):
+                # The clock row that stands exactly at the end belongs to the run.
+                end_ns = self._next_ns
+                if items := self._release.slice(self._intake.release(end_ns, final=True), end_ns, end_ns + 1):
                     yield items
                 return
             items = await self._one(said)
@@ -92,8 +94,11 @@ class Slices:
         with suppress(ConnectionClosed):  # What was taken is on the tape; the next look rejoins.
             await self._control.ack(number)
 
-    async def close(self) -> None:
+    async def pause(self) -> None:
+        """A planned stop: the slice on offer is offered again when the run goes on."""
         await self._control.pause()
+
+    async def close(self) -> None:
         await self._control.close()
 
     async def _one(self, said: Said) -> list[Released]:

@@ -88,6 +88,19 @@ class StreamSocket:
         if self._live is not None:
             self._live.ws.transport.abort()
 
+    async def settle(self, seconds: float) -> None:
+        """Wait, a bounded time, until all that the venue had sent is read: its pong comes after it."""
+        if self._live is None:
+            return
+        with suppress(*_CANNOT_CONNECT):
+            await asyncio.wait_for(await self._live.ws.ping(), seconds)
+        # The frames before the pong are in the reader's queue: it takes them without waiting.
+        for _ in range(_QUEUED_FRAMES[0]):
+            taken = self._counts.messages
+            await asyncio.sleep(0)
+            if self._counts.messages == taken:
+                return
+
     async def close(self) -> None:
         if self._owner is not None:
             self._owner.cancel()

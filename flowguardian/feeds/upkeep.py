@@ -8,17 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flowguardian.execution.events import InstrumentsSet
-from flowguardian.feeds.base import FeedOptions, VenueRefused
+from flowguardian.execution.events import (
+    ClockMeasured,
+    InstrumentsSet,
+    StreamRecovered,
+    StreamWentSilent,
+)
+from flowguardian.feeds.base import Fact, FeedOptions, VenueRefused
 from flowguardian.feeds.continuity import NO_ID
 from flowguardian.feeds.intake import Intake
-from flowguardian.feeds.rest import RECOVERABLE, Rest
+from flowguardian.feeds.rest import PAGE, RECOVERABLE, Rest
 from flowguardian.market.instruments import Instrument
 from flowguardian.market.records import SECOND_NS
 
 _ROUNDS = 5
 """Pages asked for in one go: 5,000 trades, far more than two seconds of any market hide."""
+_MOST_PAGES = 500
+"""Half a million trades of one symbol: a day of a busy market."""
 _REFUSED_NS = 60 * SECOND_NS
+TRADING = "trading"
+"""Named like a stream in facts: a symbol that the venue does not trade any more brings nothing new."""
 
 
 class Upkeep:
@@ -33,6 +42,9 @@ class Upkeep:
         self._silent_after_refusal_ns = 0
         self._refreshed_ns = self._measured_ns = 0
         self._proved_ns = [0] * len(intake.symbols)
+        self.facts: list[Fact] = []
+        """What was found since the feed last took them; it stamps them."""
+        self._silent: dict[tuple[str, str], int] = {}
 
     def begin(self, now_ns: int) -> None:
         self._refreshed_ns = self._measured_ns = now_ns
@@ -51,6 +63,21 @@ class Upkeep:
                 return
             self._intake.fill(index, trades, now_ns)
             wanted = line.wants(now_ns) if line.waiting and trades else None
+
+    async def catch_up(self, index: int, now_ns: int) -> None:
+        """Everything traded since the last id, page by page; without an id nothing can be missed."""
+        symbol, line = self._intake.symbols[index], self._intake.lines[index]
+        for _ in range(_MOST_PAGES):
+            if line.last_id == NO_ID:
+                return
+            try:
+                trades = await self._rest.trades(symbol, line.first_missing())
+            except RECOVERABLE as error:
+                self._failed(error, now_ns)
+                return
+            self._intake.missed(index, trades, now_ns)
+            if len(trades) < PAGE:
+                return
 
     async def prove_quiet(self, index: int, now_ns: int) -> bool:
         """Whether the venue's last trade is one that we have: then the stream is quiet, not dead."""
@@ -86,35 +113,62 @@ class Upkeep:
                     if await self.prove_quiet(index, now_ns):
                         continue
                 renew.add(kind)
+        self._tell_silence(now_ns)
         return sorted(renew)
 
-    async def look(self, now_ns: int, stamp_ns: int) -> InstrumentsSet | None:
-        """Filters and clock when they are due; a fact when a filter has changed."""
+    def _tell_silence(self, now_ns: int) -> None:
+        """A stream that became silent, or came back, is a fact; a silent one has the filters looked at."""
+        intake = self._intake
+        silent = set(intake.freshness.silent(now_ns))
+        limit_ns = round(self._options.silence_seconds * SECOND_NS)
+        for symbol, names in zip(intake.symbols, intake.names, strict=True):
+            for name in names:
+                self._mark(symbol, name.partition("@")[2], name in silent, intake.freshness.last_ns(name),
+                           limit_ns, now_ns)  # fmt: skip
+
+    def _mark(
+        self, symbol: str, stream: str, silent: bool, since_ns: int, limit_ns: int, now_ns: int
+    ) -> None:
+        known = self._silent.get((symbol, stream))
+        if silent and known is None:
+            self._silent[symbol, stream] = since_ns
+            self.facts.append(StreamWentSilent(0, symbol, stream, since_ns, limit_ns))
+            if now_ns - self._refreshed_ns > _REFUSED_NS:
+                self._refreshed_ns = 0  # The venue may have stopped trading it.
+        elif not silent and known is not None:
+            del self._silent[symbol, stream]
+            self.facts.append(StreamRecovered(0, symbol, stream, now_ns - known))
+
+    async def look(self, now_ns: int) -> None:
+        """Filters and clock when they are due; facts when a filter has changed or the clock was measured."""
         if now_ns - self._measured_ns >= self._options.clock_seconds * SECOND_NS:
             self._measured_ns = now_ns
             try:
                 await self._rest.measure_clock(keep=True)
+                self.facts.append(ClockMeasured(0, self._rest.skew_ns))
             except RECOVERABLE as error:
                 self._failed(error, now_ns)
         if now_ns - self._refreshed_ns < self._options.refresh_seconds * SECOND_NS:
-            return None
+            return
         self._refreshed_ns = now_ns
         try:
             info = await self._rest.venue_info(self._intake.symbols)
         except RECOVERABLE as error:
             self._failed(error, now_ns)
-            return None
+            return
         self.halted = info.halted + info.missing
+        for symbol in self._intake.symbols:
+            self._mark(symbol, TRADING, symbol in self.halted, now_ns, 0, now_ns)
         found = {instrument.symbol: instrument for instrument in info.instruments}
         # A symbol that is gone keeps its last filters: an open position must still be closable by them.
         fresh = tuple(found.get(old.symbol, old) for old in self.instruments)
         if fresh == self.instruments:
-            return None
+            return
         self._intake.counts.filter_changes += sum(
             a != b for a, b in zip(fresh, self.instruments, strict=True)
         )
         self.instruments = fresh
-        return InstrumentsSet(stamp_ns, fresh)
+        self.facts.append(InstrumentsSet(0, fresh))
 
     def _failed(self, error: Exception, now_ns: int) -> None:
         self._intake.counts.rest_failures += 1

@@ -9,7 +9,7 @@ import msgspec
 
 
 class Venue(msgspec.Struct, frozen=True):
-    """The addresses of one venue; `control` is the lock-step socket of our own, empty elsewhere."""
+    """The addresses of one venue; `control` (lock-step) and `operator` are our own venue's alone."""
 
     name: str
     rest: str
@@ -18,6 +18,8 @@ class Venue(msgspec.Struct, frozen=True):
     tls: bool = True
     control: str = ""
     feed_kind: str = "exchange"
+    operator: str = ""
+    """Base of the addresses that stop and resume the market."""
 
 
 BINANCE = Venue(
@@ -42,6 +44,7 @@ class Announcement(msgspec.Struct):
     ws_public: str
     ws_market: str
     control: str = ""
+    feed_kind: str = ""
 
 
 def local(line: str | bytes) -> Venue:
@@ -54,8 +57,14 @@ def local(line: str | bytes) -> Venue:
         said.ws_market.rstrip("/"),
         tls=said.rest.startswith("https:"),
         control=said.control,
-        feed_kind="local",
+        feed_kind=venue_kind(said.feed_kind),
+        operator=f"{said.rest.rstrip('/')}/control",
     )
+
+
+def venue_kind(market: str) -> str:
+    """What a feed from our own venue is called: its market's kind, and that it came over a venue."""
+    return f"venue_{market}" if market else "venue"
 
 
 VENUES = {venue.name: venue for venue in (BINANCE, BINANCE_TESTNET)}

@@ -118,6 +118,27 @@ class HostSampled(OpsRow, frozen=True):
     log_bytes: int
 
 
+class FeedSampled(OpsRow, frozen=True):
+    """Per-minute evidence of the feed: what it counted since the start of this lifetime of the engine.
+
+    `latency_us` says how many rows came at most so many microseconds late; empty where market time comes in
+    slices. Silences and fresh time are run clock.
+    """
+
+    lifetime: int
+    feed: str
+    counts: dict[str, int]
+    longest_silence_ns: dict[str, int]
+    latency_us: dict[int, int]
+    fresh_ns: int
+    judged_ns: int
+    clock_offset_ns: int
+    clock_skew_ns: int
+    used_weight: int
+    odd_frames: tuple[tuple[str, str], ...]
+    halted: tuple[str, ...]
+
+
 class RunFinished(OpsRow, frozen=True):
     """The supervisor is done: `reason` is completed, stopped, interrupted, failed_to_restart or preflight."""
 
@@ -137,6 +158,7 @@ OPS_KINDS: dict[str, type[OpsRow]] = {
         HostSlept,
         ClockStepped,
         HostSampled,
+        FeedSampled,
         RunFinished,
     )
 }

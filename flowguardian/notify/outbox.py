@@ -274,6 +274,8 @@ def counts(path: Path) -> list[ChannelCount]:
     if not path.is_file():
         return []
     with closing(sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True)) as db:
+        if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'deliveries'").fetchone() is None:
+            return []
         found = db.execute(
             "SELECT channel, sum(state = ?), sum(state IN (?, ?)), sum(state = ?), sum(state = ?),"
             " coalesce((SELECT why FROM deliveries AS last WHERE last.channel = deliveries.channel"

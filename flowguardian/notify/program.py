@@ -7,6 +7,7 @@ there. It outlives its supervisor on purpose, by at most `linger_seconds`, to te
 from __future__ import annotations
 
 import argparse
+import os
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from flowguardian.ops.announcing import announce
 from flowguardian.ops.log import configure_logging, get, tell_seq
 from flowguardian.ops.ops_journal import FILE_NAME as OPS_FILE
 from flowguardian.ops.platform_lock import FileLock, LockHeld
+from flowguardian.ops.platform_process import PARENT_PID
 from flowguardian.ops.platform_signals import Wake, on_stop_signal
 
 LOCK = "notify.lock"
@@ -215,37 +217,60 @@ class Notifier:
 def main(arguments: Sequence[str]) -> int:
     """Run one notifier; always 0, because what it could not send is no fault of the run."""
     options = _options(arguments)
-    plan = read_plan(options.run_dir)
-    if plan is None or not options.run_dir.is_dir():
-        announce("ready", channels=0)
-        return 0
-    configure_logging(
-        NOTIFIER, options.run_dir / "logs", run_id=options.run_dir.name, console_level="CRITICAL"
-    )
-    lock = FileLock(options.run_dir / LOCK)
-    try:
-        _acquire(lock)
+    run_dir: Path = options.run_dir
+    asked, wake = list[str](), Wake()
+
+    def stop(name: str) -> None:
+        asked.append(name)
+        wake.set()
+
+    with on_stop_signal(stop):
+        announce("ready")
+        plan = read_plan(run_dir)
+        if plan is not None and run_dir.is_dir():
+            configure_logging(NOTIFIER, run_dir / "logs", run_id=run_dir.name, console_level="CRITICAL")
+            _tried(run_dir, plan, asked, wake, once=options.once)
+        # A child of the supervisor that ends before it is asked to would be an abnormal end of the run.
+        while not asked and not options.once and _has_supervisor():
+            wake.wait(TURN_SECONDS)
+    return 0
+
+
+def _tried(run_dir: Path, plan: Plan, asked: list[str], wake: Wake, *, once: bool) -> None:
+    """Follow the run, and begin again after a while when that could not be done."""
+    delay_seconds = TURN_SECONDS
+    while True:
+        lock = FileLock(run_dir / LOCK)
         try:
-            return _follow(options.run_dir, plan, once=options.once)
-        finally:
-            lock.release()
-    except (LockHeld, sqlite3.Error, OSError) as error:
-        get(NOTIFIER).warning("no notifier can work here", why=f"{type(error).__name__}: {error}")
-        return 0
+            _acquire(lock, asked)
+            try:
+                return _follow(run_dir, plan, once=once)
+            finally:
+                lock.release()
+        except (LockHeld, sqlite3.Error, OSError) as error:
+            get(NOTIFIER).warning("no notifier can work here now", why=f"{type(error).__name__}: {error}")
+        if asked or once or not _has_supervisor():
+            return None
+        wake.wait(delay_seconds)
+        delay_seconds = min(2 * delay_seconds, LOCK_SECONDS)
 
 
-def _follow(run_dir: Path, plan: Plan, *, once: bool) -> int:
+def _follow(run_dir: Path, plan: Plan, *, once: bool) -> None:
     notifier = Notifier(run_dir, plan)
     try:
         with on_stop_signal(notifier.ask_to_stop):
-            announce("ready", channels=len(plan.urls))
             why = notifier.once() if once else notifier.run()
         get(NOTIFIER).info("the notifier ends", why=why, waiting=notifier.outbox.waiting())
         if once or not notifier.needed:
             forget(run_dir)
     finally:
         notifier.close()
-    return 0
+
+
+def _has_supervisor() -> bool:
+    """Whether the process that started this one as its child still lives."""
+    parent = os.environ.get(PARENT_PID)
+    return parent is not None and os.getppid() == int(parent)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -255,14 +280,14 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(list(arguments))
 
 
-def _acquire(lock: FileLock) -> None:
+def _acquire(lock: FileLock, asked: Sequence[str]) -> None:
     """Wait for the right to write the outbox; raises LockHeld when another notifier keeps it."""
     until, wake = time.monotonic() + LOCK_SECONDS, Wake()
     while True:
         try:
             lock.acquire()
         except LockHeld:
-            if time.monotonic() >= until:
+            if asked or time.monotonic() >= until:
                 raise
             wake.wait(0.2)
         else:

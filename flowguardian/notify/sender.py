@@ -16,7 +16,7 @@ import msgspec
 
 from flowguardian.notify.plan import Redactor
 from flowguardian.notify.sending import TIMED_OUT_EXIT, Answer, Order
-from flowguardian.ops.engine_child import LineQueue
+from flowguardian.ops.child import LineQueue
 from flowguardian.ops.platform_process import kill_tree, start_child, start_time_of
 from flowguardian.ops.platform_signals import Wake
 

@@ -30,6 +30,7 @@ from flowguardian.notify.texts import Tell
 from flowguardian.ops.announcing import health
 from flowguardian.ops.incidents import grouped
 from flowguardian.ops.progress import duration, market_time
+from flowguardian.ops.recovery import UNKNOWN_EXIT
 
 NOTIFIER = "notify"
 """Name of this process in logs and incidents: what it says of itself is never sent, or it would not end."""
@@ -102,7 +103,11 @@ class Teller:
             case ProcessExited(abnormal=True) if row.name != NOTIFIER:
                 announced = self._tell("announced") if row.announced else ""
                 body = self._tell("ended", pid=row.pid, code=row.code, reason=row.reason, announced=announced)
-                return make(Kind.INCIDENT, "ended", body, name=row.name, urgent=not row.announced)
+                # Children that went with their supervisor are told of once, with their number.
+                group = f"ended:{row.reason}" if row.code == UNKNOWN_EXIT else ""
+                return make(
+                    Kind.INCIDENT, "ended", body, name=row.name, urgent=not row.announced, group=group
+                )
             case SegmentOpened() if row.segment > 1 and row.reason != "slept":
                 body = self._tell("restart", segment=row.segment, reason=row.reason, pid=row.pid)
                 return make(Kind.RESTART, "restart", body)

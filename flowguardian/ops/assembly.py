@@ -19,10 +19,18 @@ from flowguardian.execution.loop import MarketLoop
 from flowguardian.execution.portfolio_manager import PortfolioManager
 from flowguardian.execution.recorder import Recorder
 from flowguardian.execution.timers import Timers
+from flowguardian.feeds.base import Feed
+from flowguardian.feeds.binance import BinanceFeed
+from flowguardian.feeds.direct import DirectFeed
 from flowguardian.feeds.recorded import Market, open_market
+from flowguardian.feeds.venues import VENUES, Venue, local
 from flowguardian.market.records import MINUTE_NS, SECOND_NS, UNITS
 from flowguardian.market.scanner import Running, Scanner
 from flowguardian.ops.limits import limits_of, shadow_rows, shadowed_limits
+from flowguardian.ops.manifest import Manifest
+from flowguardian.ops.registry import state_directory
+from flowguardian.ops.segments import HostClock
+from flowguardian.ops.settings_feed import feed_options
 from flowguardian.ops.strategy_cache import load, scan_of
 
 if TYPE_CHECKING:
@@ -30,6 +38,15 @@ if TYPE_CHECKING:
 
 DECIDING = ("execution", "guards", "strategies")
 """Folders whose source decides trades; their hash stands in row 1 and in the report."""
+
+VENUE_FILE = "venue.json"
+"""The addresses of a run's local venue; disposable."""
+HOUR_NS = 60 * MINUTE_NS
+
+
+class VenueMissing(Exception):
+    """A run wants its local venue and there is none."""
+
 
 MakePortfolio = Callable[[Limits], PortfolioManager]
 
@@ -50,10 +67,10 @@ def keeps_tape(start: RunStarted) -> bool:
     return start.kind != "backtest"
 
 
-def open_feed(
+def configured_market(
     settings: Settings, spec: str, *, start_ns: int | None, hours: float | None, seed: int
 ) -> Market:
-    """The recorded or synthetic market a run reads; raises MarketSpecError or DatasetError."""
+    """The recorded or synthetic market of a configuration; raises MarketSpecError or DatasetError."""
     market = settings.market
     return open_market(
         spec,
@@ -70,6 +87,46 @@ def open_feed(
         clock_interval_ns=market.clock_interval_seconds * SECOND_NS,
         synthetic_funding=market.funding,
     )
+
+
+def open_feed(settings: Settings, manifest: Manifest, run_dir: Path) -> Feed:
+    """Where the rows of a run come from. Raises MarketSpecError, DatasetError, or VenueMissing."""
+    if manifest.venue == "direct":
+        market = configured_market(
+            settings,
+            manifest.market,
+            start_ns=manifest.start_ns,
+            hours=manifest.planned_ns / HOUR_NS,
+            seed=manifest.seed,
+        )
+        return DirectFeed(market, manifest.speed, settings.market.history_bars)
+    own = manifest.venue == "local"
+    options = feed_options(
+        settings.feed,
+        clock_interval_seconds=settings.market.clock_interval_seconds,
+        bar_ns=settings.bar_seconds * SECOND_NS,
+        history_bars=settings.market.history_bars,
+    )
+    # A ban is of this host's address at an exchange, whatever run it was earned by; our own venue is a run's.
+    limits = run_dir if own else state_directory()
+    return BinanceFeed(
+        _own_venue(run_dir) if own else VENUES[manifest.venue],
+        settings.universe.symbols,
+        options,
+        clock=HostClock(),
+        limits_path=limits / f"limits-{manifest.venue}.json",
+        lockstep_token=manifest.run_id if manifest.speed != 1 else "",
+    )
+
+
+def _own_venue(run_dir: Path) -> Venue:
+    try:
+        return local((run_dir / VENUE_FILE).read_bytes())
+    except OSError as error:
+        raise VenueMissing(
+            f"{run_dir / VENUE_FILE}: no local venue is running for this run ({error.strerror}). "
+            f"Start the run with its supervisor: flowguardian paper --run-dir {run_dir}"
+        ) from error
 
 
 def assemble(

@@ -26,7 +26,7 @@ from flowguardian.feeds.recorded import Market, stamp
 from flowguardian.journal.journal import JOURNAL, BatchRecorder, MemoryRecorder
 from flowguardian.market.columns import Columns, partition
 from flowguardian.market.records import MINUTE_NS, SECOND_NS
-from flowguardian.ops.assembly import assemble, code_hash, open_feed
+from flowguardian.ops.assembly import assemble, code_hash, configured_market
 from flowguardian.ops.equity_curve import EquityCurve, Move
 from flowguardian.ops.loading import DEFAULT, Loaded, load
 from flowguardian.ops.manifest import Manifest, write_manifest
@@ -180,7 +180,9 @@ class Backtest:
         )
         if flat is not None:
             return flat
-        return open_feed(self.settings, plan.market, start_ns=plan.start_ns, hours=plan.hours, seed=plan.seed)
+        return configured_market(
+            self.settings, plan.market, start_ns=plan.start_ns, hours=plan.hours, seed=plan.seed
+        )
 
     # ---- chunks
 

@@ -16,8 +16,9 @@ import msgspec
 
 from flowguardian.acceptance.judge import Judgement, Replay, judge
 from flowguardian.acceptance.report import Reporter
+from flowguardian.feeds.venues import local
 from flowguardian.journal.ops_events import PreflightChecked, ProcessExited
-from flowguardian.ops.assembly import open_feed
+from flowguardian.ops.assembly import VENUE_FILE, configured_market
 from flowguardian.ops.loading import Loaded, settings_from
 from flowguardian.ops.log import configure_logging, get
 from flowguardian.ops.manifest import Manifest, read_manifest, write_manifest
@@ -28,6 +29,8 @@ from flowguardian.ops.preflight import PreflightPlan, run_preflight
 from flowguardian.ops.progress import Progress, RunView
 from flowguardian.ops.recovery import read_past
 from flowguardian.ops.registry import Registry
+from flowguardian.ops.settings_run import EXCHANGES
+from flowguardian.ops.side_children import Side
 from flowguardian.ops.supervisor import LOG_DIRECTORY, RunResult, Supervisor, SupervisorOptions
 from flowguardian.ops.verify import verify
 
@@ -35,6 +38,7 @@ SECOND_NS = 1_000_000_000
 MARGIN_SECONDS = 10
 """An acceptance run goes on this much longer: starting processes must not cost it its last second."""
 ENGINE_MODULE = "flowguardian.ops.engine_process"
+VENUE_MODULE = "flowguardian.ops.venue_process"
 RESUMABLE = ("interrupted", "stopped", "preflight", "config_error")
 """Ends after which the run can go on as soon as somebody wants it to: no verdict yet."""
 
@@ -56,6 +60,7 @@ class RunPlan:
     defect: str = ""
     """Name of a planted defect: the run is the broken twin."""
     run_dir: Path | None = None
+    venue: str = "direct"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +76,9 @@ class Conducted:
 
 
 def plan_kind(plan: RunPlan) -> str:
-    """Only real time by the wall clock is an acceptance run; anything faster is a rehearsal."""
-    wall_clock = plan.loaded.settings.paper.duration_mode == "wall_clock"
-    return "acceptance" if plan.speed == 1 and wall_clock and not plan.defect else "rehearsal"
+    """Only real time by the wall clock, over sockets, is an acceptance run; anything else is a rehearsal."""
+    wall_clock = plan.loaded.settings.paper.duration_mode == "wall_clock" and plan.speed == 1
+    return "acceptance" if wall_clock and plan.venue != "direct" and not plan.defect else "rehearsal"
 
 
 def create_run(plan: RunPlan, now: datetime | None = None) -> Path:
@@ -82,7 +87,8 @@ def create_run(plan: RunPlan, now: datetime | None = None) -> Path:
     A market that cannot be opened as asked is refused before anything is written: MarketSpecError,
     DatasetError, UnknownInstrument. Raises NotWritable when the directory cannot be made.
     """
-    _open_once(plan)
+    if plan.venue not in EXCHANGES:
+        _open_once(plan)
     kind = plan_kind(plan)
     moment = now or datetime.now(UTC)
     run_id = (
@@ -91,12 +97,13 @@ def create_run(plan: RunPlan, now: datetime | None = None) -> Path:
         else f"{moment:%Y%m%d-%H%M%S}-{moment.microsecond // 1000:03d}-{kind}"
     )
     run_dir = plan.run_dir or Path(plan.loaded.settings.run.directory) / run_id
-    market = plan.market
+    market = "" if plan.venue in EXCHANGES else plan.market
     spec = market if market.startswith("synthetic:") else _absolute(market)
     manifest = Manifest(
         run_id=run_id,
         kind=kind,
         market=spec,
+        venue=plan.venue,
         start_ns=plan.start_ns,
         planned_ns=(round(plan.hours * 3600) + (MARGIN_SECONDS if kind == "acceptance" else 0)) * SECOND_NS,
         speed=plan.speed,
@@ -115,11 +122,15 @@ def create_run(plan: RunPlan, now: datetime | None = None) -> Path:
 
 def _open_once(plan: RunPlan) -> None:
     """The engine would find the same, but only after a run directory was made."""
-    open_feed(plan.loaded.settings, plan.market, start_ns=plan.start_ns, hours=plan.hours, seed=plan.seed)
+    configured_market(
+        plan.loaded.settings, plan.market, start_ns=plan.start_ns, hours=plan.hours, seed=plan.seed
+    )
 
 
 def _absolute(market: str) -> str:
-    """A run can be resumed from any folder."""
+    """A run can be resumed from any folder; an exchange needs no market."""
+    if not market:
+        return ""
     kind, colon, rest = market.partition(":")
     if colon and kind in ("bars", "trades"):
         return f"{kind}:{Path(rest).absolute()}"
@@ -198,8 +209,21 @@ def supervise(
     module = twins[manifest.defect] if manifest.defect else ENGINE_MODULE
     argv = [sys.executable, "-m", module, str(run_dir)]
     return Supervisor(
-        run_dir, argv, options, on_progress=on_progress, preflight=preflight, registry=registry
-    ).run()
+        run_dir, argv, options, on_progress=on_progress, preflight=preflight, registry=registry,
+        sides=_sides(run_dir, manifest),
+    ).run()  # fmt: skip
+
+
+def _sides(run_dir: Path, manifest: Manifest) -> Sequence[Side]:
+    """The programs beside the engine."""
+    if manifest.venue != "local":
+        return ()
+    argv = [sys.executable, "-m", VENUE_MODULE, str(run_dir)]
+
+    def at_the_same_port(line: str) -> Sequence[str]:
+        return [*argv, "--port", local(line).rest.rpartition(":")[2]]
+
+    return (Side("venue", argv, True, run_dir / VENUE_FILE, at_the_same_port),)
 
 
 def _write_once(run_dir: Path) -> None:

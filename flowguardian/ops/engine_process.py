@@ -5,14 +5,18 @@ Rule: start and resume are one path. On stdout, one JSON object per line, it say
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import structlog
 
 from flowguardian import __version__
@@ -20,17 +24,20 @@ from flowguardian.execution import events as ev
 from flowguardian.execution.loop import MarketLoop
 from flowguardian.execution.portfolio_manager import PortfolioManager
 from flowguardian.execution.replay import ComparingRecorder, ReplayDiverged, exogenous, replay
-from flowguardian.feeds.recorded import Market, MarketSpecError, stamp
+from flowguardian.feeds.base import FeedError, Released, StreamSilent, VenueRefused, cursor_of
+from flowguardian.feeds.blocks import stamp
+from flowguardian.feeds.recorded import MarketSpecError
 from flowguardian.journal.chain import ChainError
 from flowguardian.journal.journal import JOURNAL, TAPE, Recorder, read_rows
 from flowguardian.market.files import DatasetError
 from flowguardian.market.instruments import UnknownInstrument
+from flowguardian.market.records import Kind
 from flowguardian.market.tape import TapeError, read_tape, segment_paths
-from flowguardian.ops.assembly import MakePortfolio, assemble, code_hash, open_feed
+from flowguardian.ops.assembly import MakePortfolio, VenueMissing, assemble, code_hash, open_feed
 from flowguardian.ops.commands import CommandInbox
 from flowguardian.ops.config_errors import ConfigError
-from flowguardian.ops.engine_child import EXIT_CONFIG
-from flowguardian.ops.heartbeat import Heartbeat, announce, told
+from flowguardian.ops.engine_child import EXIT_CONFIG, EXIT_FAULT
+from flowguardian.ops.heartbeat import Heartbeat, announce, announce_quality, told
 from flowguardian.ops.loading import settings_from
 from flowguardian.ops.log import configure_logging
 from flowguardian.ops.manifest import Manifest, read_manifest
@@ -38,13 +45,12 @@ from flowguardian.ops.platform_lock import FileLock
 from flowguardian.ops.platform_process import die_with_parent
 from flowguardian.strategies.base import StrategyError
 
-SLICE_NS = 60_000_000_000
-"""Market time per turn when running as fast as it will go."""
-PACED_SLICE_NS = 250_000_000
-"""Market time per turn at 1×, grown with the speed."""
-HOUR_NS = 3_600_000_000_000
-IDLE_SECONDS, FOLD_SECONDS = 0.1, 60.0
-"""With this long until the next turn, and at most this often, the journal's write-ahead log is folded in."""
+IDLE_SECONDS = 0.25
+"""Without a block for this long the loop looks for commands by itself."""
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 30.0
+"""Between two tries to reach a venue that is away."""
+POLL_SECONDS, FOLD_SECONDS, QUALITY_SECONDS = 0.05, 60.0, 60.0
+"""Real time between two looks for commands, two folds of the write-ahead log, two lines on data quality."""
 UNUSABLE = (
     ConfigError,
     MarketSpecError,
@@ -55,6 +61,7 @@ UNUSABLE = (
     ev.UnknownRow,
     TapeError,
     ReplayDiverged,
+    VenueMissing,
 )
 """What a start cannot go on with: a market or a record of this run that is gone, changed or damaged."""
 
@@ -82,9 +89,10 @@ class EngineProcess:
         self._settings = settings_from(msgspec.json.decode(self._manifest.config))
         self._run_dir = run_dir
         self._portfolio = portfolio
-        self._market = self._open_market(self._manifest)
+        self.feed = open_feed(self._settings, self._manifest, run_dir)
         self.segment = 1
-        self._fold_at = 0.0
+        self._polled = self._folded = self._told = self._taken = 0.0
+        self._running = self._stopping = False
         with ExitStack() as opened:
             self._recorder = AnnouncingRecorder(run_dir)
             opened.callback(self._recorder.close)
@@ -95,12 +103,6 @@ class EngineProcess:
             opened.pop_all()
         self._heartbeat = Heartbeat(
             self.loop, self._settings.active, float(self._settings.run.heartbeat_seconds)
-        )
-
-    def _open_market(self, manifest: Manifest) -> Market:
-        hours = manifest.planned_ns / HOUR_NS
-        return open_feed(
-            self._settings, manifest.market, start_ns=manifest.start_ns, hours=hours, seed=manifest.seed
         )
 
     # ---- start is a resume with nothing to read
@@ -115,12 +117,12 @@ class EngineProcess:
             planned_ns=self._manifest.planned_ns,
             portfolio=self._portfolio,
         )
-        blocks = read_tape(self._run_dir / TAPE) if segment_paths(self._run_dir / TAPE) else iter(())
         facts = exogenous(row for _, row in pairs)
         self.segment += sum(isinstance(fact, ev.SegmentStarted) for fact in facts)
-        replay(loop, (block for block in blocks if len(block)), facts)
+        replay(loop, self._recorded(), facts)
         comparing.finish()
-        if not loop.engine.live and loop.now_ns >= self._market.start_ns:
+        self._cursor = cursor_of(self._recorded(), self._settings.universe.symbols)
+        if not loop.engine.live and self._cursor.next_ns:
             raise JournalLost(
                 f"{self._run_dir / JOURNAL}: holds {len(pairs)} rows and not that the run went live, but the "
                 "tape goes on after it: rows were lost. Start a new run; what is here can only be judged."
@@ -128,24 +130,37 @@ class EngineProcess:
         loop.record_to(self._recorder)
         return loop
 
-    def prepare(self) -> None:
-        """Bring a new, resumed or half-started run to live."""
-        loop, market, manifest = self.loop, self._market, self._manifest
-        history = market.history(market.start_ns, self._settings.market.history_bars)
-        before_ns = market.start_ns - len(history) - 2
+    def _recorded(self) -> Iterator[npt.NDArray[np.void]]:
+        directory = self._run_dir / TAPE
+        return (
+            (block for block in read_tape(directory) if len(block)) if segment_paths(directory) else iter(())
+        )
+
+    async def prepare(self) -> None:
+        """Bring a new, resumed or half-started run to live. Raises FeedError."""
+        loop, feed, manifest = self.loop, self.feed, self._manifest
+        await feed.start(self._cursor)
+        history = feed.history()
+        # On a resume before the first live row, history that is on the tape already stays there alone.
+        history = history[history["venue_ns"] > self._warmed_ns()]
+        before_ns = feed.start_ns - len(history) - 2
         loop.now_ns = max(loop.now_ns, before_ns)
         if self._recorder.journal.seq == 0:
             loop.fact(self._run_started(manifest, loop.now_ns))
-        if not loop.engine.instruments:
-            loop.fact(ev.InstrumentsSet(loop.now_ns, tuple(market.instruments)))
+        if tuple(loop.engine.instruments.values()) != feed.instruments:
+            loop.fact(ev.InstrumentsSet(loop.now_ns, feed.instruments))
         reason = "first" if self.segment == 1 else "resume"
         loop.fact(ev.SegmentStarted(loop.now_ns, self.segment, reason))
         if not loop.engine.live:
-            if loop.now_ns == before_ns and len(history):
-                loop.turn(stamp(history, before_ns))
+            if len(history):
+                loop.turn(stamp(history, loop.now_ns))
             loop.fact(ev.WentLive(loop.now_ns))
             # The beginning stands in the file itself from the first moment on.
             self._recorder.journal.checkpoint()
+
+    def _warmed_ns(self) -> int:
+        rows = next(self._recorded(), None)
+        return int(rows["venue_ns"].max()) if rows is not None and rows["kind"][0] == Kind.HISTORY else 0
 
     def _run_started(self, manifest: Manifest, ts_ns: int) -> ev.RunStarted:
         return ev.RunStarted(
@@ -153,7 +168,7 @@ class EngineProcess:
             run_id=manifest.run_id,
             kind=manifest.kind,
             mode="paper",
-            feed=self._market.feed_kind,
+            feed=self.feed.feed_kind,
             config=manifest.config,
             config_hash=manifest.config_hash,
             trading_hash=manifest.trading_hash,
@@ -165,53 +180,133 @@ class EngineProcess:
             planned_ns=manifest.planned_ns,
         )
 
-    # ---- the loop
+    # ---- one lifetime
 
-    def run(self) -> str:
-        """Release the market slice by slice until the planned end or a stop; returns the reason."""
-        market, loop, speed = self._market, self.loop, self._manifest.speed
-        slice_ns = SLICE_NS if speed == 0 else max(PACED_SLICE_NS, int(PACED_SLICE_NS * speed))
-        from_ns = max(market.start_ns, loop.now_ns + 1)
-        began_ns, began = from_ns, time.monotonic()
+    def lifetime(self) -> str:
+        """`live` in a loop of its own, and everything closed after it."""
+        try:
+            return asyncio.run(self.live())
+        finally:
+            self.close()
+
+    async def live(self) -> str:
+        """From start to end; returns the reason of the end. Raises FeedError."""
+        working = asyncio.current_task()
+        idling = asyncio.create_task(self._idle(working))
+        try:
+            await self._prepare_patiently()
+            return await self.run()
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+            return await self._stopped()
+        finally:
+            idling.cancel()
+            await asyncio.gather(idling, return_exceptions=True)
+            await self.feed.close()
+
+    async def _prepare_patiently(self) -> None:
+        """A run that was live waits for a venue that is away, as it would without having been restarted."""
+        delay = FIRST_WAIT_SECONDS
+        while True:
+            try:
+                await self.prepare()
+            except FeedError as error:
+                if not self.loop.engine.live:
+                    raise
+                structlog.get_logger("engine").warning("the venue is away", why=str(error), wait=delay)
+                await self.feed.close()
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, LONGEST_WAIT_SECONDS)
+                self.feed = open_feed(self._settings, self._manifest, self._run_dir)
+            else:
+                return
+
+    async def run(self) -> str:
+        """Take what the feed releases until the planned end or a stop; returns the reason."""
         # What was made so far stays: the collector need not look at it again in every full collection.
         gc.collect()
         gc.freeze()
-        announce("ready", market_ns=loop.now_ns, segment=self.segment)
-        reason = "completed"
-        while not loop.finished and from_ns <= market.end_ns:
-            if not self._obey():
-                reason = "stopped"
-                break
-            to_ns = min(from_ns + slice_ns, market.end_ns + 1)
-            if speed:
-                self._wait_until(began + (to_ns - began_ns) / 1e9 / speed)
-            turn_began = time.perf_counter()
-            rows = market.rows(from_ns, to_ns)
-            if len(rows):
-                loop.turn(stamp(rows, loop.now_ns))
-            self._heartbeat.beat(time.perf_counter() - turn_began)
-            from_ns = to_ns
-        loop.fact(ev.SegmentEnded(loop.now_ns, self.segment, reason))
-        self._heartbeat.beat(0.0, force=True)
+        announce("ready", market_ns=self.loop.now_ns, segment=self.segment)
+        self._running = True
+        self._taken = time.monotonic()
+        reason = await self._work()
+        return await self._stopped() if reason == "stopped" else self._ended(reason)
+
+    async def _stopped(self) -> str:
+        if self._running:
+            self._take(await self.feed.drain())
+        return self._ended("stopped")
+
+    def _ended(self, reason: str) -> str:
+        if self._running:
+            self.loop.fact(ev.SegmentEnded(self.loop.now_ns, self.segment, reason))
+            self._tell(force=True)
         return reason
 
-    def _wait_until(self, moment: float) -> None:
-        if moment - time.monotonic() > IDLE_SECONDS and time.monotonic() >= self._fold_at:
-            # Idle: nobody waits while the write-ahead log goes into the journal.
-            self._recorder.journal.checkpoint()
-            self._fold_at = time.monotonic() + FOLD_SECONDS
-        while (left := moment - time.monotonic()) > 0:
+    async def _work(self) -> str:
+        async for items in self.feed.released():
+            began = time.perf_counter()
+            self._take(items)
+            self._taken = time.monotonic()
+            if self.loop.finished:
+                return "completed"
+            if not self._obey():
+                return "stopped"
+            self._heartbeat.beat(time.perf_counter() - began)
+            self._tell()
+            await self.feed.ack()
+        return "completed"
+
+    def _take(self, items: Sequence[Released]) -> None:
+        for item in items:
+            if isinstance(item, np.ndarray):
+                self.loop.turn(item)
+            else:
+                self.loop.fact(item)
+
+    async def _idle(self, working: asyncio.Task[Any] | None) -> None:
+        """While the feed waits the loop still says that it lives, and obeys a stop."""
+        while True:
+            await asyncio.sleep(IDLE_SECONDS)
+            silent = time.monotonic() - self._taken
+            if self._running and not IDLE_SECONDS <= silent <= self.feed.patience_seconds:
+                # The loop speaks for itself; and a feed silent for longer than it ever waits is a hang.
+                continue
             self._heartbeat.beat(0.0)
-            time.sleep(min(left, 0.25))
+            if not self._obey() and working is not None:
+                self._stopping = True
+                working.cancel()
+                return
 
     def _obey(self) -> bool:
         """Turn waiting commands into facts; False when one of them was `stop`."""
+        now = time.monotonic()
+        if now - self._polled < POLL_SECONDS:
+            return True
+        self._polled = now
+        if self._recorder.journal.seq == 0:
+            # Row 1 says what the run is: before it only a stop can be obeyed, and it leaves nothing behind.
+            return all(asked.command is not ev.Command.STOP for asked in self._inbox.pending())
         going = True
         for asked in self._inbox.pending():
             self.loop.fact(ev.CommandReceived(self.loop.now_ns, asked.id, asked.command, asked.by))
             self._inbox.acknowledge(asked.id, self.loop.now_ns)
             going = going and asked.command is not ev.Command.STOP
         return going
+
+    def _tell(self, *, force: bool = False) -> None:
+        """Now and then: fold the journal's write-ahead log in, and say how good the data was."""
+        now = time.monotonic()
+        if force:
+            self._heartbeat.beat(0.0, force=True)
+        elif self._manifest.speed and now - self._folded >= FOLD_SECONDS:
+            self._folded = now
+            self._recorder.journal.checkpoint()
+        if force or now - self._told >= QUALITY_SECONDS:
+            self._told = now
+            if (quality := self.feed.stats()) is not None:
+                announce_quality(self.segment, self.feed.feed_kind, quality)
 
     def close(self) -> None:
         """Everything durable, nothing open."""
@@ -232,10 +327,16 @@ def main(run_dir: Path, portfolio: MakePortfolio = PortfolioManager) -> int:
             # Starting again would find the same: said in one line, and a person has to put it right.
             sys.stderr.write(f"{type(error).__name__}: {error}\n")
             return EXIT_CONFIG
-        process.prepare()
-        log.info("engine is live", segment=process.segment)
-        reason = process.run()
-        process.close()
+        log.info("engine starts", segment=process.segment)
+        try:
+            reason = process.lifetime()
+        except FeedError as error:
+            if process.segment == 1 and isinstance(error, VenueRefused | StreamSilent):
+                # It never worked: a person has to put it right.
+                sys.stderr.write(f"{type(error).__name__}: {error}\n")
+                return EXIT_CONFIG
+            announce("fault", reason=f"{type(error).__name__}: {error}")
+            return EXIT_FAULT
     announce("finished", reason=reason)
     return 0
 

@@ -6,18 +6,17 @@ Rule: an end is in order only if the engine said so and left with 0; everything 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from flowguardian.journal.ops_events import Severity
+from flowguardian.ops.child import Child, Stderr
 from flowguardian.ops.engine_child import (
     EXIT_CONFIG,
     EXIT_FAULT,
     EXIT_FINISHED,
     Checkpoint,
-    EngineChild,
     EngineEvent,
     Fault,
     Finished,
@@ -26,11 +25,8 @@ from flowguardian.ops.engine_child import (
     decode_event,
 )
 from flowguardian.ops.host_watch import SECOND_NS
-from flowguardian.ops.incidents import IncidentBook, TracebackFinder
+from flowguardian.ops.incidents import IncidentBook
 
-STDERR_FILE = "engine-stderr.log"
-STDERR_BYTES = 50 * 1024 * 1024
-"""Kept stderr of a run; more is counted as an incident and left out."""
 SOURCE = "engine"
 AT_ONCE = "ended at once, as asked by a second interrupt"
 
@@ -58,14 +54,11 @@ class EngineWatch:
     """Reads one child and judges its silence and its end."""
 
     def __init__(
-        self, child: EngineChild, limits: Limits, incidents: IncidentBook, log_dir: Path, now_ns: int
+        self, child: Child, limits: Limits, incidents: IncidentBook, log_dir: Path, now_ns: int
     ) -> None:
         self.child = child
         self._limits, self._incidents = limits, incidents
-        self._stderr_path = log_dir / STDERR_FILE
-        self._last_stderr = ""
-        self._stderr_full = False
-        self._tracebacks = TracebackFinder(self._traceback)
+        self._stderr = Stderr(child, SOURCE, incidents, log_dir)
         self.heard_ns = now_ns
         self.ready = False
         self.finished = ""
@@ -75,7 +68,7 @@ class EngineWatch:
 
     def read(self, now_ns: int) -> list[EngineEvent]:
         """Take what the child said since the last call."""
-        self._take_stderr()
+        self._stderr.take()
         dropped = self.child.stdout.take_dropped()
         if dropped:
             # The oldest went, and the ready line is the oldest of all.
@@ -86,9 +79,6 @@ class EngineWatch:
         if events:
             self.heard_ns = now_ns
         return events
-
-    def _traceback(self, what: str, text: str) -> None:
-        self._incidents.add(Severity.ERROR, SOURCE, what, text)
 
     def _event(self, line: str) -> EngineEvent | None:
         try:
@@ -109,32 +99,6 @@ class EngineWatch:
             case Fault():
                 self.fault = event.reason
         return event
-
-    def _take_stderr(self) -> None:
-        lines = self.child.stderr.take()
-        dropped = self.child.stderr.take_dropped()
-        if dropped:
-            text = f"{dropped} lines of the engine's stderr dropped: it spoke faster than it was read"
-            self._incidents.add(Severity.WARNING, SOURCE, "stderr queue full", text)
-        if not lines:
-            return
-        for line in lines:
-            self._tracebacks.feed(line)
-            self._last_stderr = line.strip() or self._last_stderr
-        self._keep(lines)
-
-    def _keep(self, lines: list[str]) -> None:
-        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        try:
-            with self._stderr_path.open("a", encoding="utf-8", errors="backslashreplace") as file:
-                if file.tell() < STDERR_BYTES:
-                    file.writelines(f"{stamp} {self.child.pid} {line}\n" for line in lines)
-                elif not self._stderr_full:
-                    self._stderr_full = True
-                    text = f"{STDERR_FILE} reached {STDERR_BYTES} bytes, further lines are not kept"
-                    self._incidents.add(Severity.WARNING, SOURCE, "stderr file full", text)
-        except OSError as error:
-            self._incidents.add(Severity.WARNING, SOURCE, "stderr could not be kept", str(error))
 
     def overdue(self, now_ns: int, stop_asked_ns: int | None, *, at_once: bool = False) -> str:
         """Why the child has to be killed now, "" while it is in order."""
@@ -157,7 +121,7 @@ class EngineWatch:
 
     def ended(self, code: int, killed_because: str, *, stop_asked: bool) -> End:
         """Judge an end; call after `read` has taken the last lines."""
-        self._tracebacks.flush()
+        self._stderr.flush()
         if killed_because:
             segment_reason = "hung" if killed_because.startswith("hung") else "interrupted"
             return End(code, killed_because, killed_because != AT_ONCE, segment_reason)
@@ -167,7 +131,7 @@ class EngineWatch:
         return End(code, self._abnormal_reason(code), True, "finished" if self.finished else "crashed")
 
     def _abnormal_reason(self, code: int) -> str:
-        said = self.fault or self._last_stderr
+        said = self.fault or self._stderr.last
         if self.finished:
             return f"{self.finished}, then exit code {code}"
         if code == EXIT_CONFIG:

@@ -11,11 +11,32 @@ from collections.abc import Iterable
 
 from flowguardian.execution import events as ev
 from flowguardian.execution.loop import MarketLoop
+from flowguardian.feeds.quality import DataQuality
 from flowguardian.ops.announcing import announce, told
 
-__all__ = ["Heartbeat", "announce", "told"]
+__all__ = ["Heartbeat", "announce", "announce_quality", "told"]
 
 LAGS_KEPT = 4096
+ODD_FRAMES_TOLD = 5
+
+
+def announce_quality(lifetime: int, feed: str, quality: DataQuality) -> None:
+    """Tell what the feed of this lifetime counted so far."""
+    announce(
+        "quality",
+        lifetime=lifetime,
+        feed=feed,
+        counts=quality.counts,
+        longest_silence_ns=quality.longest_silence_ns,
+        latency_us=quality.latency_us,
+        fresh_ns=quality.fresh_ns,
+        judged_ns=quality.judged_ns,
+        clock_offset_ns=quality.clock_offset_ns,
+        clock_skew_ns=quality.clock_skew_ns,
+        used_weight=quality.used_weight,
+        odd_frames=quality.odd_frames[-ODD_FRAMES_TOLD:],
+        halted=quality.halted,
+    )
 
 
 class Heartbeat:

@@ -99,7 +99,7 @@ def configure_logging(
     for handler in handlers:
         root.addHandler(handler)
     root.setLevel(min(logging.getLevelName(console_level), logging.getLevelName(file_level)))
-    for chatty in ("asyncio", "matplotlib", "numba", "urllib3"):
+    for chatty in ("asyncio", "matplotlib", "numba", "urllib3", "uvicorn", "websockets"):
         logging.getLogger(chatty).setLevel(logging.INFO)
     logging.captureWarnings(True)
     warnings.simplefilter("default")

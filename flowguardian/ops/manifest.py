@@ -23,6 +23,7 @@ class Manifest(msgspec.Struct, frozen=True):
     kind: str
     """acceptance, rehearsal, paper"""
     market: str
+    """What a market file or the synthetic market is read from; empty on an exchange."""
     start_ns: int | None
     planned_ns: int
     speed: float
@@ -32,6 +33,8 @@ class Manifest(msgspec.Struct, frozen=True):
     trading_hash: str
     defect: str = ""
     """Name of a planted defect; only the broken twin reads it."""
+    venue: str = "direct"
+    """direct, local, binance or binance-testnet; runs made before there was a choice were direct."""
 
 
 def write_manifest(run_dir: Path, manifest: Manifest) -> None:

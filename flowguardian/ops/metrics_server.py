@@ -188,11 +188,7 @@ def main(arguments: Sequence[str]) -> int:
         stops.append(name)
         wake.set()
 
-    try:
-        server = MetricsServer(options.port, follow)
-    except OSError as error:
-        sys.stderr.write(f"port {options.port} of {LOOPBACK} cannot be used: {error.strerror}\n")
-        return 2
+    server = _server(options.port, follow)
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     with on_stop_signal(stop):
         thread.start()
@@ -205,6 +201,15 @@ def main(arguments: Sequence[str]) -> int:
     follow.look()
     trading_log.close()
     return 0
+
+
+def _server(port: int, follow: Follow) -> MetricsServer:
+    """On the wanted port, or else on any: a port that is taken must not end a child of a run."""
+    try:
+        return MetricsServer(port, follow)
+    except OSError as error:
+        get("metrics").warning("the port cannot be used, another is", port=port, why=str(error.strerror))
+        return MetricsServer(0, follow)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:

@@ -22,6 +22,7 @@ class SupervisorOptions:
     start_timeout_seconds: float = 300.0
     hang_timeout_seconds: float = 30.0
     stop_timeout_seconds: float = 30.0
+    side_stop_seconds: float = 10.0
     first_restart_delay_seconds: float = 0.5
     longest_restart_delay_seconds: float = 30.0
     max_restarts: int = 10

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from flowguardian.ops import settings_checks
+from flowguardian.ops.settings_feed import Feed
 from flowguardian.ops.settings_metrics import Metrics
 from flowguardian.ops.settings_notify import Notify
 from flowguardian.ops.settings_run import Acceptance, Market, Paper, Run
@@ -75,6 +76,7 @@ class Settings(Block):
     )
     universe: Universe = section(Universe, "What is traded.")
     market: Market = section(Market, "Where market data comes from.")
+    feed: Feed = section(Feed, "How a market that arrives over a network is gathered.")
     run: Run = section(Run, "The processes of a run.")
     notify: Notify = section(Notify, "Messages to people, sent from outside the trading process.")
     metrics: Metrics = section(Metrics, "Figures for Prometheus and the trading log.")

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from flowguardian.ops.settings_run import EXCHANGES
+
 if TYPE_CHECKING:
     from flowguardian.ops.settings import Settings
 
@@ -98,6 +100,8 @@ def _budget(settings: Settings) -> Found:
 def _guards(settings: Settings) -> Found:
     """An enabled guard without its input would refuse everything, or nothing, unseen."""
     guards, market = settings.guards, settings.market
+    if market.venue in EXCHANGES:
+        return
     tops = market.tops_per_minute > 0 and market.expand == "prints"
     why = "market.tops_per_minute is 0" if market.expand == "prints" else "market.expand is path"
     if not tops and guards.spread.enabled:
@@ -136,6 +140,15 @@ def _universe(settings: Settings) -> Found:
             yield Contradiction(f"universe.symbols.{index}", f"each symbol once, {symbol} is there twice")
 
 
+def _venue(settings: Settings) -> Found:
+    market = settings.market
+    if market.venue in EXCHANGES:
+        if market.speed != 1:
+            yield Contradiction("market.speed", f"1: {market.venue} keeps its own time")
+        if market.start is not None:
+            yield Contradiction("market.start", f"null: {market.venue} is now")
+
+
 def _run(settings: Settings) -> Found:
     run = settings.run
     if run.hang_timeout_seconds <= run.heartbeat_seconds:
@@ -151,5 +164,6 @@ CHECKS: tuple[Callable[[Settings], Found], ...] = (
     _guards,
     _strategies,
     _universe,
+    _venue,
     _run,
 )

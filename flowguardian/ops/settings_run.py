@@ -16,6 +16,9 @@ from flowguardian.ops.settings_types import Block, Number, Pair, number, option
 
 DurationMode = Literal["wall_clock", "market_time"]
 Language = Literal["ko", "en", "auto"]
+VenueName = Literal["local", "binance", "binance-testnet", "direct"]
+EXCHANGES = ("binance", "binance-testnet")
+"""Venues whose market is not ours to choose."""
 SUFFIXES = (".parquet", ".csv", ".csv.gz")
 
 
@@ -28,6 +31,12 @@ class Paper(Block):
 
 
 class Market(Block):
+    venue: VenueName | None = option(
+        None,
+        "Where market data arrives from: local (a venue of our own over `source`, by WebSocket), binance or "
+        "binance-testnet (public data of the exchange), direct (`source` is read without sockets). null: "
+        "`accept` takes local, `paper` wants one named.",
+    )
     source: str = option(
         "synthetic:1", "synthetic:SEED, bars:PATH, trades:PATH, or a path known by its columns."
     )

@@ -12,16 +12,20 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import msgspec
+
 from flowguardian.execution.events import Command
 from flowguardian.journal.ops_events import (
+    FeedSampled,
     HostSlept,
     PreflightChecked,
     ProcessStarted,
     RunFinished,
     Severity,
 )
+from flowguardian.ops.child import Child
 from flowguardian.ops.commands import CommandError, ask, withdraw
-from flowguardian.ops.engine_child import EXIT_CONFIG, EngineChild, EngineEvent, Heartbeat, Ready
+from flowguardian.ops.engine_child import EXIT_CONFIG, EngineEvent, Heartbeat, Quality, Ready
 from flowguardian.ops.engine_watch import End, EngineWatch, Limits
 from flowguardian.ops.host_watch import SECOND_NS, Clock, HostWatch
 from flowguardian.ops.log import report_uncaught
@@ -45,6 +49,7 @@ from flowguardian.ops.run_result import (
     result_of,
 )
 from flowguardian.ops.segments import HostClock
+from flowguardian.ops.side_children import Side, SideChildren
 
 __all__ = ["RunResult", "Supervisor", "SupervisorOptions"]
 
@@ -68,12 +73,14 @@ class Supervisor:
         preflight: Preflight | None = None,
         registry: Registry | None = None,
         clock: Clock | None = None,
+        sides: Sequence[Side] = (),
     ) -> None:
         self.run_dir, self._argv = run_dir, list(argv)
         self._options = options or SupervisorOptions()
         self._on_progress, self._preflight = on_progress, preflight
         self._registry = registry or Registry()
         self._clock: Clock = clock or HostClock()
+        self._sides_wanted = sides
         self._wake = Wake()
         self._reports = Reports(self._wake.set)
         self._account = self._options.account or str(run_dir.resolve())
@@ -122,6 +129,10 @@ class Supervisor:
                 options = self._options
                 self._record = RunRecord(self.run_dir, log_dir, self._clock, past, options.announced_seconds)
                 stack.callback(self._record.close)
+                self._sides = SideChildren(
+                    self._sides_wanted, self._record, self._registry, options, self._clock, self._wake.set,
+                    log_dir, self.run_dir.name, self._account,
+                )  # fmt: skip
                 self._begin(past, stack)
                 reason = self._guarded(past)
         return result_of(reason, read_ops(ops_path))
@@ -152,6 +163,7 @@ class Supervisor:
         except BaseException as error:
             self._abandon(error)
             raise
+        self._sides.stop()
         self._reports.take(record)
         record.exited(SUPERVISOR, me, 0, reason, abnormal=False)
         record.write(RunFinished(self._clock.wall_ns(), reason))
@@ -178,10 +190,15 @@ class Supervisor:
 
     def _turn(self, now_ns: int) -> str:
         """One look at the engine; the reason of the run's end, "" while it goes on."""
+        lost = self._sides.turn(now_ns)
         if self._watch is None:
             if self._stops:
                 return "interrupted"
-            return self._start_engine(now_ns) if now_ns >= self._start_at_ns else ""
+            if lost:
+                self._record.incidents.add(Severity.ERROR, SUPERVISOR, "a needed process does not stay", lost)
+                return "failed_to_restart"
+            wanted = now_ns >= self._start_at_ns and self._sides.ready
+            return self._start_engine(now_ns) if wanted else ""
         if self._stops and self._stop_asked_ns is None:
             self._ask_to_stop(now_ns)
         # The exit first, the pipes after it: what was said before the end is then surely in them.
@@ -197,7 +214,7 @@ class Supervisor:
     def _start_engine(self, now_ns: int) -> str:
         options = self._options
         try:
-            child = EngineChild(self._argv, None, {}, self._wake.set)
+            child = Child(ENGINE, self._argv, self._wake.set)
         except OSError as error:
             self._record.incidents.add(Severity.ERROR, SUPERVISOR, "engine could not be started", str(error))
             return self._plan_restart()
@@ -223,6 +240,8 @@ class Supervisor:
 
     def _hear(self, watch: EngineWatch, event: EngineEvent, now_ns: int) -> None:
         segments = self._record.segments
+        if isinstance(event, Quality):
+            self._record.write(FeedSampled(self._clock.wall_ns(), **msgspec.structs.asdict(event)))
         if not isinstance(event, Ready | Heartbeat):
             segments.alive(now_ns, segments.last_market_ns)
             return
@@ -310,7 +329,7 @@ class Supervisor:
         watch, count = self._watch, self._record.incidents.count
         state = "running" if watch is not None and watch.ready else "starting"
         if watch is None:
-            state = "restarting"
+            state = "restarting" if self._restarts else "starting"
         return RunView(
             run_id=self.run_dir.name, state="stopping" if self._stops else state,
             pid=watch.child.pid if watch is not None else 0, run_ns=self._record.segments.run_ns,
@@ -337,5 +356,6 @@ class Supervisor:
             child.close()
             record.segments.close("crashed")
             record.exited(ENGINE, child.pid, code, "its supervisor broke", abnormal=True)
+        self._sides.stop()
         reason = f"uncaught {type(error).__name__}: {error}"[:500]
         record.exited(SUPERVISOR, os.getpid(), 1, reason, abnormal=True)

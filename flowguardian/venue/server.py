@@ -11,7 +11,6 @@ import contextlib
 import socket
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,7 +21,6 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 
 from flowguardian.feeds.markets import Market
-from flowguardian.ops.platform_files import atomic_write
 from flowguardian.ops.platform_signals import on_stop_signal
 from flowguardian.venue import errors
 from flowguardian.venue.endpoints import ControlEndpoint, StreamEndpoint, cancelled, host_ms
@@ -31,6 +29,7 @@ from flowguardian.venue.faults import Fault, FaultPlanError, Faults, Plan, plan_
 from flowguardian.venue.limits import Connections, Weights
 from flowguardian.venue.market import VenueMarket
 from flowguardian.venue.pacing import Pacer
+from flowguardian.venue.place import Keeper
 from flowguardian.venue.rest import ROUTES, Rest
 from flowguardian.venue.shapes import MILLISECOND_NS
 from flowguardian.venue.sockets import Wire
@@ -42,6 +41,7 @@ PING_SECONDS, PONG_SECONDS = 180.0, 600.0
 _MOST_FRAME_BYTES = 64 * 1024
 _BACKLOG = 2048
 _GRACE_SECONDS = 2
+_KEEP_SECONDS = 1.0
 
 
 class Ready(msgspec.Struct):
@@ -54,12 +54,7 @@ class Ready(msgspec.Struct):
     control: str
     api_key: str
     api_secret: str
-
-
-class Place(msgspec.Struct):
-    """What is kept over a planned stop."""
-
-    now_ns: int
+    feed_kind: str
 
 
 class VenueServer:
@@ -67,17 +62,22 @@ class VenueServer:
 
     def __init__(
         self, market: Market, *, speed: float, plan: Plan | None = None, has_funding: bool = False,
-        at_ns: int | None = None,
+        keeper: Keeper | None = None, waits: bool = False,
     ) -> None:  # fmt: skip
         plan = plan or Plan([])
         self.faults = Faults(plan, market.symbols, market.start_ns)
         self.market = VenueMarket(market, rewriter=self.faults, has_funding=has_funding)
-        if at_ns is not None:
-            self.market.jump(at_ns)
+        self.keeper = keeper or Keeper(None)
+        place = self.keeper.read(speed)
+        if place is not None:
+            self.market.jump(place.now_ns)
         self.hub = Hub()
         self.pacer = Pacer(
             self.market, self.hub, Publisher(self.market, self.hub, self.faults), self.faults, speed
         )
+        if waits and (place is None or place.paused):
+            # Somebody who listens says when it begins; a market whose venue died was never stopped.
+            self.pacer.pause()
         self._rest = Rest(self.market, self.faults)
         self._weights: dict[str, Weights] = {}
         self._requests = 0
@@ -153,10 +153,16 @@ class VenueServer:
 
     async def _pause(self, request: Request) -> Response:
         self.pacer.pause()
+        self.keep()
         return await self._status(request)
+
+    def keep(self) -> None:
+        """Write down a planned stop."""
+        self.keeper.write(self.market.now_ns, paused=True, durable=True)
 
     async def _resume(self, request: Request) -> Response:
         self.pacer.resume()
+        self.keeper.write(self.market.now_ns, paused=False)
         return await self._status(request)
 
     async def _status(self, request: Request) -> Response:
@@ -194,9 +200,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(
-    venue: VenueServer, *, host: str, port: int, keys: tuple[str, str], place: Path | None
-) -> None:
+async def serve(venue: VenueServer, *, host: str, port: int, keys: tuple[str, str]) -> None:
     """Serve until a signal; prints the ready line."""
     # The protocol is named so that asyncio switches the delaying of small packets off.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -219,21 +223,32 @@ async def serve(
 
     with on_stop_signal(stop):
         pacing = asyncio.create_task(venue.pacer.run())
-        pacing.add_done_callback(lambda _task: setattr(server, "should_exit", True))
+        keeping = asyncio.create_task(_keep_place(venue))
+        for task in (pacing, keeping):
+            task.add_done_callback(lambda _task: setattr(server, "should_exit", True))
         serving = asyncio.create_task(server.serve([listener]))
         await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
         if server.started:
-            _announce(listener.getsockname()[1], host, keys, lockstep=venue.pacer.speed != 1.0)
+            _announce(venue, listener.getsockname()[1], host, keys)
         await serving
-        if pacing.done():
-            pacing.result()
-        await cancelled(pacing)
+        for task in (pacing, keeping):
+            if task.done():
+                task.result()
+            await cancelled(task)
         await cancelled(ready)
-    if place is not None:
-        atomic_write(place, msgspec.json.encode(Place(venue.market.now_ns)), durable=True)
+    venue.keep()
 
 
-def _announce(port: int, host: str, keys: tuple[str, str], *, lockstep: bool) -> None:
+async def _keep_place(venue: VenueServer) -> None:
+    """Once a second, so that a venue that is killed knows where its market was."""
+    while True:
+        if not venue.pacer.paused:
+            venue.keeper.write(venue.market.now_ns, paused=False)
+        await asyncio.sleep(_KEEP_SECONDS)
+
+
+def _announce(venue: VenueServer, port: int, host: str, keys: tuple[str, str]) -> None:
+    lockstep = venue.pacer.speed != 1.0
     base = f"{host}:{port}"
     ready: Any = Ready(
         rest=f"http://{base}",
@@ -243,13 +258,7 @@ def _announce(port: int, host: str, keys: tuple[str, str], *, lockstep: bool) ->
         control=f"ws://{base}/control" if lockstep else "",
         api_key=keys[0],
         api_secret=keys[1],
+        feed_kind=venue.market.feed_kind,
     )
     sys.stdout.write(msgspec.json.encode(ready).decode() + "\n")
     sys.stdout.flush()
-
-
-def place_of(path: Path | None) -> int | None:
-    """Where a venue stood when it was stopped."""
-    if path is None or not path.exists():
-        return None
-    return msgspec.json.decode(path.read_bytes(), type=Place).now_ns

@@ -41,7 +41,7 @@ def test_accept_ends_as_a_rehearsal_that_passed(passed: tuple[Path, Ended]) -> N
     assert end.code == 0, end.err
     assert end.out.count("\n") == 1, "with --json one object is all that stands on stdout"
     answer = end.answer
-    assert (answer["verdict"], answer["kind"], answer["feed"]) == ("PASS", "rehearsal", "synthetic")
+    assert (answer["verdict"], answer["kind"], answer["feed"]) == ("PASS", "rehearsal", "venue_synthetic")
     assert answer["market_hours"] == pytest.approx(12, rel=0.005)
     assert answer["counts"]["entries"] >= 100 and answer["counts"]["errors"] == 0
     assert "PASS (rehearsal)" in end.err and str(run_dir / "report.html") in end.err
@@ -77,7 +77,9 @@ def test_the_report_files_exist_and_say_at_once_that_it_was_a_rehearsal(passed: 
 
 
 def test_the_broken_twin_fails_and_the_invariant_is_named(state: Path, tmp_path: Path) -> None:
-    end = run("accept", "--break", "--run-dir", tmp_path / "broken", "--json", state=state)
+    end = run(
+        "accept", "--break", "--venue", "direct", "--run-dir", tmp_path / "broken", "--json", state=state
+    )
     assert end.code == 1, end.err
     answer = end.answer
     assert answer["verdict"] == "FAIL"
@@ -93,7 +95,17 @@ def test_twenty_synthetic_markets_are_all_shown_and_every_record_holds(
 ) -> None:
     def one(seed: int) -> tuple[int, dict[str, Any], dict[str, Any]]:
         run_dir = tmp_path / f"seed-{seed}"
-        end = run("accept", "--market", f"synthetic:{seed}", "--run-dir", run_dir, "--json", state=state)
+        end = run(
+            "accept",
+            "--venue",
+            "direct",
+            "--market",
+            f"synthetic:{seed}",
+            "--run-dir",
+            run_dir,
+            "--json",
+            state=state,
+        )
         assert end.code in (0, 1, 4), end.err
         report = json.loads((run_dir / "report.json").read_text(encoding="utf-8"))
         return seed, end.answer, report

@@ -149,10 +149,7 @@ def test_each_kind_of_message_arrives_once_while_other_channels_hang_refuse_and_
     tmp_path: Path,
 ) -> None:
     twin, _ = a_run(tmp_path / "twin")
-    quiet = EngineProcess(twin)
-    quiet.prepare()
-    assert quiet.run() == "completed"
-    quiet.close()
+    assert EngineProcess(twin).lifetime() == "completed"
     with ExitStack() as stack:
         good = stack.enter_context(receiver())
         refusing = stack.enter_context(receiver(status=429))

@@ -83,7 +83,8 @@ def test_a_market_that_is_gone_at_the_resume_is_said_once_and_the_run_waits_for_
     own, run_dir = tmp_path / "bars.parquet", tmp_path / "run"
     shutil.copy(market, own)
     red = run(
-        "accept", "--market", own, *HERE, "--start", "2025-05-21T00:20Z", "--duration", "30m",
+        "accept", "--venue", "direct", "--market", own, *HERE, "--start", "2025-05-21T00:20Z",
+        "--duration", "30m",
         "--set", "run.min_free_disk_mb=1000000000", "--run-dir", run_dir, state=state,
     )  # fmt: skip
     assert red.code == 3
@@ -129,7 +130,7 @@ def test_a_folder_that_cannot_be_written_is_a_red_preflight(
     folder.mkdir()
     run_dir = folder / "run"
     if resume:
-        options = ("--set", "run.min_free_disk_mb=1000000000")
+        options = ("--venue", "direct", "--set", "run.min_free_disk_mb=1000000000")
         assert run("accept", "--run-dir", run_dir, *options, state=state).code == 3
     locked = run_dir if resume else folder
     locked.chmod(0o555)

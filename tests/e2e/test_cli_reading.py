@@ -35,9 +35,7 @@ def _run(run_dir: Path, *overrides: str) -> Path:
     )  # fmt: skip
     write_manifest(run_dir, manifest)
     process = EngineProcess(run_dir)
-    process.prepare()
-    assert process.run() == "completed"
-    process.close()
+    assert process.lifetime() == "completed"
     return run_dir
 
 

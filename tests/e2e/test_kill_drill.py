@@ -100,9 +100,7 @@ def test_an_engine_killed_at_twenty_random_moments_ends_as_its_undisturbed_twin(
 
     write_manifest(twin, msgspec.structs.replace(_manifest("drill", speed=0.0)))
     undisturbed = EngineProcess(twin)
-    undisturbed.prepare()
-    assert undisturbed.run() == "completed"
-    undisturbed.close()
+    assert undisturbed.lifetime() == "completed"
 
     assert load_tape(disturbed / TAPE).tobytes() == load_tape(twin / TAPE).tobytes()
     assert _decided(disturbed) == _decided(twin)

@@ -19,7 +19,18 @@ from flowguardian.ops.manifest import read_manifest, write_manifest
 from flowguardian.ops.metrics_server import metrics_argv
 from tests.e2e.real_runs import DEADLINE_SECONDS, ROOT, argv, decided, rows, surroundings
 
-RUN = ("accept", "--duration", "20m", "--market", "synthetic:3", "--json", "--set", "run.keep_awake=false")
+RUN = (
+    "accept",
+    "--venue",
+    "direct",
+    "--duration",
+    "20m",
+    "--market",
+    "synthetic:3",
+    "--json",
+    "--set",
+    "run.keep_awake=false",
+)
 
 
 def korean(state: Path) -> dict[str, str]:
@@ -61,10 +72,7 @@ def test_a_run_with_code_page_949_in_seoul_writes_utf8_and_the_rows_of_any_other
     assert logged
     twin = tmp_path / "twin"
     write_manifest(twin, read_manifest(run_dir))
-    engine = EngineProcess(twin)
-    engine.prepare()
-    assert engine.run() == "completed"
-    engine.close()
+    assert EngineProcess(twin).lifetime() == "completed"
     assert decided(run_dir) == decided(twin)
 
 

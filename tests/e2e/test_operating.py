@@ -30,11 +30,12 @@ def going(tmp_path: Path) -> tuple[Path, threading.Thread]:
 
 
 def _whole(run_dir: Path, live: threading.Event) -> None:
-    process = EngineProcess(run_dir)
-    process.prepare()
-    live.set()
-    process.run()
-    process.close()
+    class Telling(EngineProcess):
+        async def prepare(self) -> None:
+            await super().prepare()
+            live.set()
+
+    Telling(run_dir).lifetime()
 
 
 def _asked(capsys: pytest.CaptureFixture[str], command: str, run_dir: Path) -> dict[str, object]:

@@ -33,7 +33,7 @@ def _criteria(end: Ended) -> dict[str, dict[str, Any]]:
 def test_the_wildest_twelve_hours_pass(tmp_path: Path) -> None:
     end = _accept(tmp_path)
     answer, criteria = end.answer, _criteria(end)
-    assert (answer["kind"], answer["feed"]) == ("rehearsal", "derived")
+    assert (answer["kind"], answer["feed"]) == ("rehearsal", "venue_derived")
     assert criteria["errors"]["observed"] == 0
     assert criteria["ledger_difference"]["observed"] == 0
     assert criteria["replay_identical"]["observed"] is True
@@ -42,7 +42,7 @@ def test_the_wildest_twelve_hours_pass(tmp_path: Path) -> None:
 
 
 def test_without_slots_the_budget_blocks_and_the_run_fails_on_it(tmp_path: Path) -> None:
-    end = _accept(tmp_path, "--set", "position_sizing.multi_position_scaling=false")
+    end = _accept(tmp_path, "--venue", "direct", "--set", "position_sizing.multi_position_scaling=false")
     block = _criteria(end)["budget_block_pct"]
     assert (end.code, end.answer["verdict"]) == (1, "FAIL")
     assert block["ok"] is False and block["observed"] >= block["threshold"]

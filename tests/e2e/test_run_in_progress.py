@@ -22,7 +22,7 @@ from tests.e2e.real_runs import Ended, decided, ended, ops, rows, run, started, 
 
 VERDICTS = re.compile(r"\b(PASS|FAIL|INCONCLUSIVE)(ED|S|URE)?\b|합격|판정 보류")
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="one process alone cannot be sent a Ctrl-C there")
-PACED = ("--speed", "6000")
+PACED = ("--venue", "direct", "--speed", "6000")
 SMALL = ("--set", "universe.symbols=[BTCUSDT,ETHUSDT,SOLUSDT]")
 
 
@@ -61,7 +61,7 @@ def story(state: Path, tmp_path_factory: pytest.TempPathFactory) -> Story:
     going = decided(run_dir)
     resumed = run("accept", "--run-dir", run_dir, "--json", state=state)
     again = run("accept", "--run-dir", run_dir, "--json", state=state)
-    twin = run("accept", "--run-dir", folder / "twin", "--json", state=state)
+    twin = run("accept", "--venue", "direct", "--run-dir", folder / "twin", "--json", state=state)
     return Story(run_dir, process.pid, refused, interrupted, texts, going, resumed, again, twin)
 
 
@@ -130,7 +130,7 @@ def test_a_run_in_progress_refuses_another_configuration(story: Story, state: Pa
 @contextmanager
 def commanded(run_dir: Path, state: Path) -> Iterator[None]:
     """A paced run that has a position open when the block begins, and has stopped when it is left."""
-    options = ("--run-dir", run_dir, "--speed", "3000", *SMALL)
+    options = ("--run-dir", run_dir, "--venue", "direct", "--speed", "3000", *SMALL)
     with started("accept", *options, state=state) as process:
         wait_until(lambda: _open(run_dir), "open position")
         yield

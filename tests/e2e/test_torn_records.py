@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,6 @@ import pytest
 
 from flowguardian.acceptance.judge import judge
 from flowguardian.acceptance.judgement import Verdict
-from flowguardian.feeds.recorded import stamp
 from flowguardian.journal.journal import JOURNAL, TAPE, read_rows
 from flowguardian.market.tape import segment_paths
 from flowguardian.ops.engine_process import EngineProcess
@@ -39,10 +39,17 @@ def half(whole: Path) -> Path:
     run_dir, copy = whole.with_name("going"), whole.with_name("half")
     write_manifest(run_dir, read_manifest(whole))
     process = EngineProcess(run_dir)
-    process.prepare()
-    market, loop = process._market, process.loop
-    for from_ns in range(market.start_ns, market.start_ns + CUT_AFTER_MINUTES * MINUTE_NS, MINUTE_NS):
-        loop.turn(stamp(market.rows(from_ns, from_ns + MINUTE_NS), loop.now_ns))
+
+    async def begin() -> None:
+        await process.prepare()
+        taken = 0
+        async for items in process.feed.released():
+            process._take(items)
+            taken += 1
+            if taken == CUT_AFTER_MINUTES:
+                return
+
+    asyncio.run(begin())
     shutil.copytree(run_dir, copy)
     process.close()
     return copy

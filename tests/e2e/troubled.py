@@ -72,9 +72,9 @@ class TroubledEngine(engine_process.EngineProcess):
 
     trouble: Callable[[], None] = staticmethod(nothing)
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         """Go live, then trouble."""
-        super().prepare()
+        await super().prepare()
         self.trouble()
 
 

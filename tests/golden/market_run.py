@@ -47,9 +47,7 @@ def make_run(run_dir: Path, *, market: str = "synthetic:7", hours: float = 3) ->
     """A finished run in `run_dir`, engine only, in this process."""
     write_manifest(run_dir, make_manifest(market=market, hours=hours))
     process = EngineProcess(run_dir)
-    process.prepare()
-    assert process.run() == "completed"
-    process.close()
+    assert process.lifetime() == "completed"
 
 
 def measured(run_dir: Path) -> Golden:

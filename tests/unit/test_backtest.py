@@ -125,9 +125,7 @@ def test_a_backtest_of_the_synthetic_market_decides_what_the_paper_run_decides(t
     loaded = backtest_config(V6_1, overrides)
     paper_dir = create_run(RunPlan(loaded, "synthetic:3", None, 1.5, 0.0, 3, run_dir=tmp_path / "paper"))
     paper = EngineProcess(paper_dir)
-    paper.prepare()
-    assert paper.run() == "completed"
-    paper.close()
+    assert paper.lifetime() == "completed"
     work = Backtest(BacktestPlan(loaded, "synthetic:3", hours=1.5, seed=3))
     result = work.run()
     recorded = [row for _, row in read_rows(paper_dir / JOURNAL)]
