@@ -244,7 +244,7 @@ def _tried(run_dir: Path, plan: Plan, asked: list[str], wake: Wake, *, once: boo
         try:
             _acquire(lock, asked)
             try:
-                return _follow(run_dir, plan, once=once)
+                return _follow(run_dir, plan, asked, once=once)
             finally:
                 lock.release()
         except (LockHeld, sqlite3.Error, OSError) as error:
@@ -255,10 +255,13 @@ def _tried(run_dir: Path, plan: Plan, asked: list[str], wake: Wake, *, once: boo
         delay_seconds = min(2 * delay_seconds, LOCK_SECONDS)
 
 
-def _follow(run_dir: Path, plan: Plan, *, once: bool) -> None:
+def _follow(run_dir: Path, plan: Plan, asked: Sequence[str], *, once: bool) -> None:
     notifier = Notifier(run_dir, plan)
     try:
         with on_stop_signal(notifier.ask_to_stop):
+            for name in asked:
+                # It was asked to end before it could listen.
+                notifier.ask_to_stop(name)
             why = notifier.once() if once else notifier.run()
         get(NOTIFIER).info("the notifier ends", why=why, waiting=notifier.outbox.waiting())
         if once or not notifier.needed:
