@@ -45,11 +45,32 @@ BATCHES_PER_TURN = 20
 """Rows read between two looks at the channels and the watchdog: 20,000 at most."""
 
 
+class Asked:
+    """Whether somebody asked this process to end, and by when it must; wakes whatever pauses."""
+
+    def __init__(self) -> None:
+        self.wake = Wake()
+        self._until: list[float] = []
+
+    def stop(self, name: str) -> None:
+        """End after what waits was tried; asked twice, at once."""
+        self._until.append(time.monotonic() + (0.0 if self._until else STOP_SECONDS))
+        self.wake.set()
+
+    def __bool__(self) -> bool:
+        return bool(self._until)
+
+    @property
+    def hurried(self) -> bool:
+        """Whether there is no time left, not even for what is on its way."""
+        return bool(self._until) and time.monotonic() >= self._until[-1]
+
+
 class Notifier:
     """Follows one run until it is over, told to stop, or nobody is left to follow."""
 
-    def __init__(self, run_dir: Path, plan: Plan) -> None:
-        self._run_dir, self._plan = run_dir, plan
+    def __init__(self, run_dir: Path, plan: Plan, asked: Asked) -> None:
+        self._run_dir, self._plan, self._asked = run_dir, plan, asked
         channels = channel_names(plan.urls)
         redact = Redactor(plan.urls)
         limits = Limits(plan.max_waiting, plan.same_incident_seconds, plan.longest_retry_delay_seconds)
@@ -60,33 +81,22 @@ class Notifier:
         """The last row of each source whose message is in the outbox."""
         self._teller = Teller(run_dir.name, plan, redact)
         self._watchdog = Watchdog(run_dir, plan.watchdog_seconds)
-        self._stop_at: list[float] = []
-        self._wake = Wake()
         self._log = get(NOTIFIER)
-        self._delivery = Delivery(self.outbox, channels, plan, redact, self._wake.set)
+        self._delivery = Delivery(self.outbox, channels, plan, redact, asked.wake.set)
         self._last_hash = ""
         self._trouble = ""
         self._alarms: set[str] = set()
         tell_seq(lambda: self._journal.seq)
 
-    def ask_to_stop(self, name: str) -> None:
-        """End after what waits was tried; asked twice, at once."""
-        self._stop_at.append(time.monotonic() + (0.0 if self._stop_at else STOP_SECONDS))
-        self._wake.set()
-
-    def _hurried(self) -> bool:
-        """Whether there is no time left, not even for what is on its way."""
-        return bool(self._stop_at) and time.monotonic() >= self._stop_at[-1]
-
     @property
     def needed(self) -> bool:
         """Whether somebody comes back to this run: then its plan stays."""
-        return bool(self._stop_at) or self._watchdog.handed_over
+        return bool(self._asked) or self._watchdog.handed_over
 
     def run(self) -> str:
         """Follow; returns why it ended."""
         began, gone_at = time.monotonic(), 0.0
-        while not self._stop_at:
+        while not self._asked:
             standing = self._turn()
             now = time.monotonic()
             if self._watchdog.handed_over:
@@ -100,7 +110,7 @@ class Notifier:
                 return "the supervisor is gone, that was told"
             if gone_at and now - gone_at > self._plan.linger_seconds:
                 return "the supervisor is gone, that could not be told"
-            self._wake.wait(self._delivery.pause(TURN_SECONDS))
+            self._asked.wake.wait(self._delivery.pause(TURN_SECONDS))
         return self._drained("asked to stop", STOP_SECONDS)
 
     def once(self) -> str:
@@ -208,8 +218,8 @@ class Notifier:
         until = time.monotonic() + (self._plan.drain_seconds if seconds is None else seconds)
         self.outbox.hasten()
         self._turn()
-        while self.outbox.waiting() and time.monotonic() < until and not self._hurried():
-            self._wake.wait(self._delivery.pause(TURN_SECONDS))
+        while self.outbox.waiting() and time.monotonic() < until and not self._asked.hurried:
+            self._asked.wake.wait(self._delivery.pause(TURN_SECONDS))
             self._turn()
         return why
 
@@ -218,25 +228,20 @@ def main(arguments: Sequence[str]) -> int:
     """Run one notifier; always 0, because what it could not send is no fault of the run."""
     options = _options(arguments)
     run_dir: Path = options.run_dir
-    asked, wake = list[str](), Wake()
-
-    def stop(name: str) -> None:
-        asked.append(name)
-        wake.set()
-
-    with on_stop_signal(stop):
+    asked = Asked()
+    with on_stop_signal(asked.stop):
         announce("ready")
         plan = read_plan(run_dir)
         if plan is not None and run_dir.is_dir():
             configure_logging(NOTIFIER, run_dir / "logs", run_id=run_dir.name, console_level="CRITICAL")
-            _tried(run_dir, plan, asked, wake, once=options.once)
+            _tried(run_dir, plan, asked, once=options.once)
         # A child of the supervisor that ends before it is asked to would be an abnormal end of the run.
         while not asked and not options.once and _has_supervisor():
-            wake.wait(TURN_SECONDS)
+            asked.wake.wait(TURN_SECONDS)
     return 0
 
 
-def _tried(run_dir: Path, plan: Plan, asked: list[str], wake: Wake, *, once: bool) -> None:
+def _tried(run_dir: Path, plan: Plan, asked: Asked, *, once: bool) -> None:
     """Follow the run, and begin again after a while when that could not be done."""
     delay_seconds = TURN_SECONDS
     while True:
@@ -251,18 +256,14 @@ def _tried(run_dir: Path, plan: Plan, asked: list[str], wake: Wake, *, once: boo
             get(NOTIFIER).warning("no notifier can work here now", why=f"{type(error).__name__}: {error}")
         if asked or once or not _has_supervisor():
             return None
-        wake.wait(delay_seconds)
+        asked.wake.wait(delay_seconds)
         delay_seconds = min(2 * delay_seconds, LOCK_SECONDS)
 
 
-def _follow(run_dir: Path, plan: Plan, asked: Sequence[str], *, once: bool) -> None:
-    notifier = Notifier(run_dir, plan)
+def _follow(run_dir: Path, plan: Plan, asked: Asked, *, once: bool) -> None:
+    notifier = Notifier(run_dir, plan, asked)
     try:
-        with on_stop_signal(notifier.ask_to_stop):
-            for name in asked:
-                # It was asked to end before it could listen.
-                notifier.ask_to_stop(name)
-            why = notifier.once() if once else notifier.run()
+        why = notifier.once() if once else notifier.run()
         get(NOTIFIER).info("the notifier ends", why=why, waiting=notifier.outbox.waiting())
         if once or not notifier.needed:
             forget(run_dir)
@@ -283,15 +284,15 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(list(arguments))
 
 
-def _acquire(lock: FileLock, asked: Sequence[str]) -> None:
+def _acquire(lock: FileLock, asked: Asked) -> None:
     """Wait for the right to write the outbox; raises LockHeld when another notifier keeps it."""
-    until, wake = time.monotonic() + LOCK_SECONDS, Wake()
+    until = time.monotonic() + LOCK_SECONDS
     while True:
         try:
             lock.acquire()
         except LockHeld:
             if asked or time.monotonic() >= until:
                 raise
-            wake.wait(0.2)
+            asked.wake.wait(0.2)
         else:
             return

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,9 +23,11 @@ from flowguardian.journal import ops_events as o
 from flowguardian.journal.chain import ChainWriter
 from flowguardian.notify.outbox import FILE_NAME, ChannelCount, Kind, counts
 from flowguardian.notify.plan import keep, notify_argv, plan_of, read_plan, tell_the_rest
+from flowguardian.notify.telling import NOTIFIER
 from flowguardian.ops.conduct import RunPlan, conclude, create_run
 from flowguardian.ops.engine_process import EngineProcess
 from flowguardian.ops.loading import load
+from flowguardian.ops.metrics_server import metrics_argv
 from flowguardian.ops.ops_journal import FILE_NAME as OPS_FILE
 from flowguardian.ops.ops_journal import OpsJournal, read_ops
 from flowguardian.ops.platform_process import start_time_of
@@ -32,6 +35,7 @@ from flowguardian.ops.progress import RunView
 from flowguardian.ops.recovery import Beat, write_beat
 from flowguardian.ops.registry import STATE_DIRECTORY, Registry
 from flowguardian.ops.segments import HostClock
+from flowguardian.ops.side_children import Side
 from flowguardian.ops.supervisor import Supervisor, SupervisorOptions
 from tests.e2e.real_runs import ROOT, decided, ops, wait_until
 from tests.e2e.receivers import TOKEN, Receiver, bad_line, receiver
@@ -320,6 +324,40 @@ def test_a_journal_that_cannot_be_read_is_a_warning_and_tried_again(told: Told) 
             told.incidents(1)
             wait_until(lambda: good.got, "message")
     nothing_worse_than_a_warning(told.run_dir)
+
+
+# ---- beside the engine
+
+
+def test_notifier_and_metrics_live_and_end_in_order_as_children_of_a_supervisor(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    (run_dir / "scenario.json").write_text('[{"beats": 1000000}]', encoding="utf-8")
+    with receiver() as good:
+        plan(run_dir, good.url)
+        metrics = metrics_argv(run_dir, load(None, [], env={}).settings)
+        assert metrics is not None
+        ready = [run_dir / "notify.json", run_dir / "metrics.json"]
+        sides = [
+            Side(NOTIFIER, [sys.executable, "-m", "flowguardian.notify", str(run_dir)], ready_file=ready[0]),
+            Side("metrics", metrics, ready_file=ready[1]),
+        ]
+        supervisor = Supervisor(
+            run_dir, [sys.executable, str(HERE / "fake_engine.py"), str(run_dir)],
+            SupervisorOptions(check_interval_seconds=0.05, keep_awake=False),
+            registry=Registry(tmp_path / "registry"), sides=sides,
+        )  # fmt: skip
+        thread = threading.Thread(target=supervisor.run)
+        thread.start()
+        wait_until(lambda: all(path.is_file() for path in ready), "both ready lines")
+        assert json.loads(ready[1].read_bytes())["url"].startswith("http://127.0.0.1:")
+        supervisor.request_stop()
+        thread.join()
+        tell_the_rest(run_dir)
+        assert good.titles() == ["Run ended (interrupted): run"]
+    ends = {row.name: row for row in ops(run_dir, o.ProcessExited)}
+    assert {"notify", "metrics"} < set(ends) and not [name for name, row in ends.items() if row.abnormal]
+    assert not ops(run_dir, o.Incident)
 
 
 # ---- who watches the watchman
