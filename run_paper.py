@@ -13,6 +13,7 @@ def main() -> int:
     """Translate the options and launch; a dead supervisor is started again."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", help="configuration file")
+    parser.add_argument("--venue", help="binance, binance-testnet, local or direct")
     parser.add_argument("--strategy", help="run this strategy alone")
     parser.add_argument("--symbol", action="append", help="trade this symbol; may be given several times")
     parser.add_argument("--timeframe", help="bar length, as 1m")
@@ -34,6 +35,8 @@ def main() -> int:
     for key, value in sets.items():
         if value is not None:
             argv += ["--set", f"{key}={value}"]
+    if known.venue:
+        argv += ["--venue", known.venue]
     if known.strategy:
         argv += ["--strategy", known.strategy]
     return launch([*argv, *passed_on])

@@ -73,6 +73,10 @@ class FeedOptions(msgspec.Struct, frozen=True):
     gap_deadline_ns: int = 2 * SECOND_NS
     bar_ns: int = MINUTE_NS
     history_bars: int = 240
+    align_ns: int = MINUTE_NS
+    """A run begins at a multiple of this, so that its first bar is a whole one."""
+    closed_seconds: float = 1.0
+    """So long after its end a bar is surely among the venue's klines."""
     slice_ns: int = SECOND_NS
     """Market time per slice in lock-step."""
     gate_seconds: float = 30.0

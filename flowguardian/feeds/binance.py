@@ -37,7 +37,7 @@ from flowguardian.feeds.sockets import StreamSocket
 from flowguardian.feeds.upkeep import Upkeep
 from flowguardian.feeds.venues import Venue
 from flowguardian.market.instruments import Instrument
-from flowguardian.market.records import MINUTE_NS, ROW, SECOND_NS
+from flowguardian.market.records import ROW, SECOND_NS
 
 Rows = npt.NDArray[np.void]
 
@@ -50,8 +50,6 @@ _LOCKSTEP_DELAY_SECONDS = 1.0
 _PATIENCE_SECONDS, _LOCKSTEP_PATIENCE_SECONDS = 150.0, 5.0
 """How long a request waits for the venue's limit before its question is given up."""
 _SETTLE_SECONDS = 2.0
-_CLOSED_SECONDS = 1.0
-"""So long after its end a bar is surely among the venue's klines."""
 _HANG_SECONDS, _LOCKSTEP_HANG_SECONDS = 30.0, 200.0
 """Clock rows come each second; in slices a venue that is being restarted is waited for."""
 _MARKET, _PUBLIC = "market", "public"
@@ -99,7 +97,7 @@ class BinanceFeed:
         self._room.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._filling: set[int] = set()
-        self._renewed_ns = 0
+        self._renewed_ns = self._connected = 0
         self._early: list[RowTuple | Lost] = []
         self.patience_seconds = _LOCKSTEP_HANG_SECONDS if self._token else _HANG_SECONDS
         self._slices: Slices | None = None
@@ -160,6 +158,7 @@ class BinanceFeed:
         else:
             await self._start_live(cursor)
         self._upkeep.begin(self.start_ns)
+        self._connected = self._times_connected()
 
     def _plan(self) -> list[tuple[str, list[str]]]:
         """Sockets by name with their streams."""
@@ -222,7 +221,7 @@ class BinanceFeed:
         self._release.begin(self.start_ns)
         self.intake.freshness.begin(self.start_ns)
         if not cursor.next_ns:
-            await asyncio.sleep(_CLOSED_SECONDS)
+            await asyncio.sleep(self._options.closed_seconds)
             self._history = await self._read_history()
         self._spawn(self._keep_up())
 
@@ -235,7 +234,8 @@ class BinanceFeed:
 
     async def _wait_for_whole_minute(self) -> None:
         """The first bar is a whole one: what comes before it is history."""
-        self.start_ns = -(-self._rest.now_ns() // MINUTE_NS) * MINUTE_NS
+        align_ns = self._options.align_ns
+        self.start_ns = -(-self._rest.now_ns() // align_ns) * align_ns
         while (left_ns := self.start_ns - self._rest.now_ns()) > 0:
             self.check_tasks()
             self._drop_before(self.intake.release(self._rest.now_ns()))
@@ -356,11 +356,24 @@ class BinanceFeed:
         """Look after silent streams, filters and clock at this moment of the run clock."""
         if self._slices is not None:
             self._rest.set_now(now_ns)
+        await self._ask_what_was_missed(now_ns)
         silent = await self._upkeep.heal_silence(now_ns)
         if silent:
             self.intake.counts.silences += 1
             self._renew({_SOCKET_OF_KIND[kind] for kind in silent}, now_ns)
         await self._upkeep.look(now_ns)
+
+    def _times_connected(self) -> int:
+        return sum(s.connected for s in self._sockets.values() if s.name.startswith(_MARKET))
+
+    async def _ask_what_was_missed(self, now_ns: int) -> None:
+        """After a reconnect: a symbol that has not traded since would not show what it lost."""
+        connected = self._times_connected()
+        if connected == self._connected:
+            return
+        self._connected = connected
+        for index in range(len(self.symbols)):
+            await self._upkeep.catch_up(index, now_ns)
 
     def _renew(self, paths: Sequence[str] | set[str], now_ns: int = 0) -> None:
         if now_ns and now_ns - self._renewed_ns < self._options.silence_seconds * SECOND_NS:
@@ -417,6 +430,7 @@ class BinanceFeed:
             return []  # It is gone: what it sent last is asked for when the run goes on.
         for socket in self._sockets.values():
             await socket.settle(_SETTLE_SECONDS)
+        await self._ask_what_was_missed(stopped_ns)
         for index, number in self.intake.wants(stopped_ns):
             await self._upkeep.backfill(index, number, stopped_ns)
         return self._release.live(self.intake.release(stopped_ns), stopped_ns)

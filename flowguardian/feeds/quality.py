@@ -102,6 +102,7 @@ class Freshness:
     def begin(self, now_ns: int) -> None:
         """From here on time counts, and a stream that never delivers has been silent since now."""
         self._began_ns = self._judged_ns = now_ns
+        self.longest_ns = dict.fromkeys(self._seen, 0)
 
     def saw(self, stream: str, now_ns: int) -> None:
         last = self._seen[stream] or self._began_ns

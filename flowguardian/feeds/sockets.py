@@ -64,6 +64,8 @@ class StreamSocket:
     ) -> None:
         self.name, self.url = name, url
         self.up = asyncio.Event()
+        self.connected = 0
+        """How often it was connected anew; a rotation overlaps and does not count."""
         self._take, self._options, self._counts = take, options, counts
         self._room, self._went_down = room, went_down
         self._proxy: Literal[True] | None = True if proxied else None
@@ -113,6 +115,7 @@ class StreamSocket:
             while True:
                 live = await self._connected()
                 began = asyncio.get_running_loop().time()
+                self.connected += 1
                 self.up.set()
                 await self._serve(live)
                 self.up.clear()

@@ -6,7 +6,7 @@ that the exchange announces as well. Times are rounded down to milliseconds wher
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -77,6 +77,8 @@ class VenueMarket:
         self.start_ns, self.end_ns = market.start_ns, market.end_ns
         self.now_ns = market.start_ns
         """Market time: everything before it has been shown."""
+        self.ticking: Callable[[], int] | None = None
+        """Market time by the clock that moves it, between two of its steps; None while nothing moves it."""
         self.print_kinds: Mapping[tuple[int, int], str] = getattr(market, "print_kinds", {})
         """(symbol, id) of prints that are no trades between traders, with the exchange's word for them."""
         self.trades = [Trades() for _ in market.symbols]
@@ -121,6 +123,10 @@ class VenueMarket:
             self.trades[index].add(trades[trades["symbol"] == index])
         shown: list[RowTuple] = rows.tolist()
         return shown
+
+    def time_ns(self) -> int:
+        """Market time as a client may ask it: steps are short, and a clock must not lag by one."""
+        return self.now_ns if self.ticking is None else min(max(self.now_ns, self.ticking()), self.end_ns)
 
     def took(self, row: RowTuple) -> None:
         """Prices as they stand after a row."""

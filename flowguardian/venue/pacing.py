@@ -167,6 +167,16 @@ class Pacer:
         """By the clock, or at full speed as long as somebody listens."""
         began, began_ns = time.monotonic(), self.market.now_ns
         self._wake.clear()
+        if self.speed != MAX_SPEED:
+            self.market.ticking = lambda: (
+                began_ns + round((time.monotonic() - began) * self.speed * SECOND_NS)
+            )
+        try:
+            await self._tick(began, began_ns)
+        finally:
+            self.market.ticking = None
+
+    async def _tick(self, began: float, began_ns: int) -> None:
         while not self._wake.is_set() and self.market.now_ns < self.market.end_ns:
             if self.speed == MAX_SPEED:
                 to_ns = self.market.now_ns + _STEP_NS

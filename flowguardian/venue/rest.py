@@ -96,7 +96,7 @@ class Rest:
         return {}
 
     def time(self, params: Params) -> Any:
-        return {"serverTime": self.now_ms}
+        return {"serverTime": self._market.time_ns() // MILLISECOND_NS}
 
     def exchange_info(self, params: Params) -> Any:
         now_ns = self._market.now_ns

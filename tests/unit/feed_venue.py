@@ -29,6 +29,7 @@ class HandVenue:
         self.sockets = {}
         self.opened = 0
         self.shown = None  # highest trade id that REST shows
+        self.until_ms = None  # in slices REST shows nothing of a later one
         self.slices = []
         self.control_said = []
         self.filters = FILTERS
@@ -84,6 +85,7 @@ class HandVenue:
 
     def _trades(self, query):
         shown = [t for t in self.trades[query["symbol"]] if self.shown is None or t["a"] <= self.shown]
+        shown = [t for t in shown if self.until_ms is None or t["T"] < self.until_ms]
         limit = int(query["limit"])
         if "fromId" in query:
             return [t for t in shown if t["a"] >= int(query["fromId"])][:limit]
@@ -168,6 +170,7 @@ class HandVenue:
                 self.slices.pop(0)
                 continue
             number = len(self.control_said)
+            self.until_ms = to_ns // 10**6
             up = {name: many if self.sockets.get(name) else [] for name, many in frames.items()}
             counts = {name: len(many) for name, many in up.items()}
             said = {"op": "slice", "n": number, "from_ns": from_ns, "to_ns": to_ns, "frames": counts}
