@@ -89,6 +89,10 @@ COMMANDS: dict[str, Entry] = {
         "진입을 멈추고 모든 포지션을 닫습니다.",
     ),
     "stop": Entry("operating", "stop", "End a run; it can be resumed.", "실행을 질서 있게 멈춥니다."),
+    "notify": Entry(
+        "notifying", "notify", "Test the channels for messages; show what was sent.",
+        "메시지 채널을 시험하고, 보낸 것을 보여 줍니다.",
+    ),
     "data": Entry("data", "data", "Look into and import market data.", "시장 데이터를 살펴보고 가져옵니다."),
 }  # fmt: skip
 
@@ -156,7 +160,7 @@ def _run(args: list[str]) -> int:
         name = next((arg for arg in args if not arg.startswith("-")), "")
         command = typer.main.get_command(build([name] if name in COMMANDS else [], language))
         # Not `command(...)`: that would turn Ctrl-C and a closed pipe into exit codes of its own.
-        asked = [*args, "--help"] if args in ([], ["config"], ["data"], ["runs"]) else args
+        asked = [*args, "--help"] if args in ([], ["config"], ["data"], ["notify"], ["runs"]) else args
         with command.make_context("flowguardian", asked) as context:
             done = command.invoke(context)
         return done if isinstance(done, int) else output.EXIT_OK

@@ -5,26 +5,19 @@ Rule: it comes from the loop itself, so a hung loop is a silent one.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import deque
 from collections.abc import Iterable
 
-import msgspec
-
 from flowguardian.execution import events as ev
 from flowguardian.execution.loop import MarketLoop
-from flowguardian.execution.money import decimal
 from flowguardian.feeds.quality import DataQuality
+from flowguardian.ops.announcing import announce, told
+
+__all__ = ["Heartbeat", "announce", "announce_quality", "told"]
 
 LAGS_KEPT = 4096
 ODD_FRAMES_TOLD = 5
-
-
-def announce(event: str, **fields: object) -> None:
-    """Write one line for the supervisor."""
-    sys.stdout.write(msgspec.json.encode({"event": event, **fields}).decode() + "\n")
-    sys.stdout.flush()
 
 
 def announce_quality(lifetime: int, feed: str, quality: DataQuality) -> None:
@@ -44,22 +37,6 @@ def announce_quality(lifetime: int, feed: str, quality: DataQuality) -> None:
         odd_frames=quality.odd_frames[-ODD_FRAMES_TOLD:],
         halted=quality.halted,
     )
-
-
-def told(row: ev.CheckpointTaken) -> str:
-    """A checkpoint in one line, for people."""
-    return (
-        f"equity {decimal(row.equity):,.2f} USDT, Entry SUCCESS {row.entries}, "
-        f"Budget Cap Applied {row.budget_caps}, Portfolio Budget BLOCK {row.budget_blocks}, "
-        f"open {row.open_positions}, {health(row)}"
-    )
-
-
-def health(row: ev.CheckpointTaken) -> str:
-    """normal, caution (entries are held back) or danger (the ledger is off)."""
-    if row.ledger_difference:
-        return "danger"
-    return "normal" if row.trading_state is ev.TradingState.ACTIVE else "caution"
 
 
 class Heartbeat:

@@ -123,12 +123,19 @@ class LogWatch:
     def poll(self) -> bool:
         """Read what is new; True when there may be more to read at once."""
         more = False
-        for path in sorted(self._directory.glob("*.jsonl")):
+        paths = sorted(self._directory.glob("*.jsonl"))
+        self._forget({path.name for path in paths})
+        for path in paths:
             try:
                 more |= self._read(path)
             except FileNotFoundError:
                 continue
         return more
+
+    def _forget(self, there: set[str]) -> None:
+        """Files that rotation removed need no place any more."""
+        for name in self.offsets.keys() - there:
+            del self.offsets[name]
 
     def _read(self, path: Path) -> bool:
         start = self.offsets.get(path.name, 0)

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ __all__ = ["HIDDEN", "ConfigError", "Loaded", "Problem", "canonical", "deep_merg
 
 DEFAULT, SET = "default", "--set"
 ENV_FILE = ".env"
+SENDER, EXTRA = "apprise", "'flowguardian[notify]'"
+"""The library that sends messages, and the extra that brings it."""
 
 
 @dataclass(frozen=True)
@@ -179,15 +182,15 @@ class _Layers:
         return True
 
     def warnings(self) -> Iterator[str]:
-        """One line when notifications are off for want of a name."""
+        """One line when notifications are off for want of a name or of the library."""
         if self._off:
             names = ", ".join(dict.fromkeys(f"${{{unset.name}}}" for unset in self._off))
             first = self._off[0]
             where, key = self.where(first.path), ".".join(first.path)
             yield f"{where}: {key}: off, {names} is not set: {self._remedy(first.name)}"
-        elif (self.data.get(OPTIONAL) or {}).get("urls"):
+        elif (self.data.get(OPTIONAL) or {}).get("urls") and find_spec(SENDER) is None:
             where = self.where((OPTIONAL, "urls"))
-            yield f"{where}: {OPTIONAL}.urls: off, this version sends no messages yet"
+            yield f"{where}: {OPTIONAL}.urls: off, {SENDER} is not installed: pip install {EXTRA}"
 
 
 def _read_text(path: Path) -> str:

@@ -1,8 +1,9 @@
 """Logs: JSON lines to a dated file of this process, readable lines to stderr, both UTF-8.
 
 Rule: logs are for eyes; nothing counts them but the supervisor's watch for records at WARNING or above.
-One process per file and the date in its name, so a file is never renamed while it is open. Records of
-libraries (standard logging) and warnings take the same way.
+One process per file, date and number in its name, so a file is never renamed. Each line carries the run id
+and the last journal row its process knew. Records of libraries (standard logging) and warnings take the
+same way.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor
+
+from flowguardian.ops.growing_file import FILE_BYTES, FILES, GrowingFile
 
 SEVERITIES: dict[str, str] = {
     "DEBUG": "for the developer; never needed to understand a run",
@@ -33,43 +35,36 @@ SEVERITIES: dict[str, str] = {
 
 
 class DatedFile(logging.Handler):
-    """Appends JSON lines to `process-YYYYMMDD-PID.jsonl`, a new file at each UTC midnight."""
+    """Appends JSON lines to `process-YYYYMMDD-PID.jsonl`; a new day or a large file begins the next."""
 
-    def __init__(self, directory: Path, process: str) -> None:
+    def __init__(
+        self, directory: Path, process: str, *, max_bytes: int = FILE_BYTES, max_files: int = FILES
+    ) -> None:
         super().__init__()
-        directory.mkdir(parents=True, exist_ok=True)
-        self._directory, self._process = directory, process
-        self._day = ""
-        self._file: TextIO | None = None
+        self._process = process
+        self._file = GrowingFile(directory, f"{process}-", ".jsonl", max_bytes=max_bytes, max_files=max_files)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; a failure is reported on stderr by the logging module, never swallowed."""
         try:
             day = datetime.fromtimestamp(record.created, UTC).strftime("%Y%m%d")
-            file = self._file
-            if file is None or day != self._day:
-                file = self._open(day)
-            file.write(self.format(record) + "\n")
-            file.flush()
+            self._file.write(f"{self._process}-{day}-{os.getpid()}", self.format(record) + "\n")
         except Exception:  # noqa: BLE001  (logging's own contract: handleError reports it)
             self.handleError(record)
-
-    def _open(self, day: str) -> TextIO:
-        if self._file is not None:
-            self._file.close()
-        path = self._directory / f"{self._process}-{day}-{os.getpid()}.jsonl"
-        # A lone surrogate in a message must not cost the record.
-        self._file = path.open("a", encoding="utf-8", errors="backslashreplace", newline="\n")
-        self._day = day
-        return self._file
 
     def close(self) -> None:
         """Close the file."""
         with self.lock or threading.RLock():
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+            self._file.close()
         super().close()
+
+
+_seq: list[Callable[[], int]] = []
+
+
+def tell_seq(seq: Callable[[], int]) -> None:
+    """From now on each record of this process carries the journal row that `seq` says it has come to."""
+    _seq[:] = [seq]
 
 
 def configure_logging(
@@ -180,7 +175,7 @@ def _identity(process: str, run_id: str) -> Processor:
     pid = os.getpid()
 
     def add(_logger: object, _method: str, event: EventDict) -> EventDict:
-        event.update(run_id=run_id, process=process, pid=pid)
+        event.update(run_id=run_id, process=process, pid=pid, seq=_seq[0]() if _seq else 0)
         return event
 
     return add
@@ -226,6 +221,7 @@ def _without_identity(_logger: object, _method: str, event: EventDict) -> EventD
     # The console belongs to one process of one run; the run id still opens the line.
     event.pop("process", None)
     event.pop("pid", None)
+    event.pop("seq", None)
     return event
 
 

@@ -11,7 +11,9 @@ from pydantic_core import PydanticCustomError
 from flowguardian.ops import settings_checks
 from flowguardian.ops.settings_doctor import Doctor
 from flowguardian.ops.settings_feed import Feed
-from flowguardian.ops.settings_run import Acceptance, Market, Notify, Paper, Run
+from flowguardian.ops.settings_metrics import Metrics
+from flowguardian.ops.settings_notify import Notify
+from flowguardian.ops.settings_run import Acceptance, Market, Paper, Run
 from flowguardian.ops.settings_trading import (
     TIMEFRAME_SECONDS,
     Account,
@@ -79,6 +81,7 @@ class Settings(Block):
     run: Run = section(Run, "The processes of a run.")
     doctor: Doctor = section(Doctor, "What preflight and `flowguardian doctor` look at.")
     notify: Notify = section(Notify, "Messages to people, sent from outside the trading process.")
+    metrics: Metrics = section(Metrics, "Figures for Prometheus and the trading log.")
     acceptance: Acceptance = section(Acceptance, "When a run passes. Fixed before it starts.")
 
     @field_validator("strategies")

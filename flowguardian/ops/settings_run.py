@@ -1,4 +1,4 @@
-"""The settings of a run beside its trading: time, market, process, notifications, acceptance.
+"""The settings of a run beside its trading: time, market, process, acceptance.
 
 Rule: criteria are data, fixed before the run; a criterion's description says why its number is what it is.
 """
@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import field_validator
 from pydantic_core import PydanticCustomError
 
-from flowguardian.ops.settings_types import Block, Number, Pair, Texts, number, option
+from flowguardian.ops.settings_types import Block, Number, Pair, number, option
 
 DurationMode = Literal["wall_clock", "market_time"]
 Language = Literal["ko", "en", "auto"]
@@ -127,12 +127,6 @@ class Run(Block):
     min_free_disk_mb: int = option(1000, "Preflight is red with less free disk.", "MB", ge=0)
     keep_awake: bool = option(True, "Ask the system not to sleep while a run lasts.")
     language: Language = option("auto", "Language of messages; auto = that of the system.")
-
-
-class Notify(Block):
-    urls: Texts = option(
-        (), "Where to send messages, as apprise URLs; empty = off. Never shown.", secret=True
-    )
 
 
 class Acceptance(Block):

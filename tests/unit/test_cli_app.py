@@ -56,7 +56,7 @@ def test_without_arguments_the_help_is_shown(capsys):
     assert "Usage: flowguardian" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("group", ["config", "data"])
+@pytest.mark.parametrize("group", ["config", "data", "notify"])
 def test_a_group_without_a_command_shows_its_help(group, capsys):
     assert app.main([group]) == 0
     assert "Commands:" in capsys.readouterr().out

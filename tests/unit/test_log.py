@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from flowguardian.journal.chain import ChainError, read_chain
 from flowguardian.journal.ops_events import Incident, OpsRow, RunFinished, Severity
 from flowguardian.ops.engine_child import Checkpoint, Finished, Heartbeat, decode_event
 from flowguardian.ops.incidents import ROWS_PER_KIND, IncidentBook, LogWatch, TracebackFinder, grouped
-from flowguardian.ops.log import SEVERITIES, DatedFile, configure_logging, report_uncaught
+from flowguardian.ops.log import SEVERITIES, DatedFile, configure_logging, report_uncaught, tell_seq
 from flowguardian.ops.ops_journal import OpsJournal, read_ops
 from flowguardian.ops.progress import LABELS, Progress, RunView, budget_bar, duration, market_time
 
@@ -77,6 +78,33 @@ def test_a_new_day_is_a_new_file_and_nothing_is_renamed(tmp_path: Path) -> None:
         handler.emit(record)
     handler.close()
     assert [path.name.split("-")[1] for path in sorted(tmp_path.iterdir())] == ["20250521", "20250522"]
+
+
+def test_a_large_file_goes_on_in_the_next_and_no_file_is_renamed_or_missed(tmp_path: Path) -> None:
+    handler = DatedFile(tmp_path, "engine", max_bytes=300, max_files=4)
+    found: list[str] = []
+    watch = LogWatch(tmp_path, lambda _severity, _source, what, _sample: found.append(what))
+    for number in range(60):
+        record = logging.LogRecord("a", logging.WARNING, "", 0, "", None, None)
+        record.created = 1_747_835_400
+        record.msg = json.dumps({"level": "warning", "event": f"w{number}"})
+        handler.emit(record)
+        watch.poll()
+    handler.close()
+    names = [path.name for path in sorted(tmp_path.iterdir())]
+    assert len(names) == 4 and all(re.fullmatch(r"engine-20250521-\d+-\d{3}\.jsonl", name) for name in names)
+    assert found == [f"w{number}" for number in range(60)]
+    assert set(watch.offsets) <= {*names}, "what was removed needs no place"
+
+
+def test_each_line_carries_the_journal_row_its_process_has_come_to(configured: Path) -> None:
+    tell_seq(lambda: 7)
+    structlog.get_logger("feed").info("before")
+    tell_seq(iter([41, 42]).__next__)
+    structlog.get_logger("feed").info("then")
+    logging.getLogger("some.library").error("after")
+    tell_seq(lambda: 0)
+    assert [line["seq"] for line in lines(configured)] == [7, 41, 42]
 
 
 def test_logging_survives_a_korean_code_page(tmp_path: Path) -> None:
