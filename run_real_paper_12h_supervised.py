@@ -16,7 +16,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", default=CONFIG)
     parser.add_argument(
-        "--venue", help="binance (public data of the exchange) or local; one must be named, here or in the file"
+        "--venue",
+        help="binance (public data of the exchange) or local; one must be named, here or in the file",
     )
     parser.add_argument("--duration", default="12h", help="run time, as 12h, 60m or 10m")
     parser.add_argument("--check-interval", type=float, default=1.0, help="seconds between two looks")

@@ -186,6 +186,7 @@ def _conduct(
     defect: bool = False,
     check_interval_seconds: float = 1.0,
 ) -> None:
+    from flowguardian.cli.doctor import line_text
     from flowguardian.cli.language import choose
     from flowguardian.ops.conduct import conduct, create_run, is_complete
     from flowguardian.ops.manifest import MANIFEST, read_manifest
@@ -209,7 +210,8 @@ def _conduct(
         place,
         language=language,
         twins=TWINS,
-        on_preflight=lambda line: print(f"{line.state:>5}  {line.item}: {line.detail}", file=sys.stderr),
+        asked=loaded.settings,
+        on_preflight=lambda line: print(line_text(line, language), file=sys.stderr),
         check_interval_seconds=check_interval_seconds,
     )
     raise typer.Exit(show_end(conducted, as_json=as_json, language=language))

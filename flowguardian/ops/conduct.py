@@ -16,29 +16,32 @@ import msgspec
 
 from flowguardian.acceptance.judge import Judgement, Replay, judge
 from flowguardian.acceptance.report import Reporter
-from flowguardian.feeds.venues import local
 from flowguardian.journal.ops_events import PreflightChecked, ProcessExited
-from flowguardian.ops.assembly import VENUE_FILE, configured_market
+from flowguardian.notify.plan import tell_the_rest
+from flowguardian.ops.assembly import configured_market
+from flowguardian.ops.beside import sides_of
+from flowguardian.ops.doctor import plan_for, venue_of
 from flowguardian.ops.loading import Loaded, settings_from
 from flowguardian.ops.log import configure_logging, get
 from flowguardian.ops.manifest import Manifest, read_manifest, write_manifest
 from flowguardian.ops.ops_journal import FILE_NAME as OPS_FILE
 from flowguardian.ops.ops_journal import read_ops
 from flowguardian.ops.own_stderr import heard_stderr
-from flowguardian.ops.preflight import PreflightPlan, run_preflight
+from flowguardian.ops.ownership import ENGINE_LOCK
+from flowguardian.ops.preflight import run_preflight
 from flowguardian.ops.progress import Progress, RunView
 from flowguardian.ops.recovery import read_past
 from flowguardian.ops.registry import Registry
+from flowguardian.ops.settings import Settings
 from flowguardian.ops.settings_run import EXCHANGES
-from flowguardian.ops.side_children import Side
 from flowguardian.ops.supervisor import LOG_DIRECTORY, RunResult, Supervisor, SupervisorOptions
 from flowguardian.ops.verify import verify
+from flowguardian.ops.words import Words
 
 SECOND_NS = 1_000_000_000
 MARGIN_SECONDS = 10
 """An acceptance run goes on this much longer: starting processes must not cost it its last second."""
 ENGINE_MODULE = "flowguardian.ops.engine_process"
-VENUE_MODULE = "flowguardian.ops.venue_process"
 RESUMABLE = ("interrupted", "stopped", "preflight", "config_error")
 """Ends after which the run can go on as soon as somebody wants it to: no verdict yet."""
 
@@ -142,6 +145,7 @@ def conduct(
     *,
     language: str,
     twins: Mapping[str, str],
+    asked: Settings | None = None,
     on_preflight: Callable[[PreflightChecked], None] | None = None,
     check_interval_seconds: float = 1.0,
 ) -> Conducted:
@@ -149,7 +153,8 @@ def conduct(
 
     Raises LockHeld when somebody else supervises it.
 
-    `twins` gives the engine program of a planted defect.
+    `twins` gives the engine program of a planted defect, `asked` the settings just loaded: those that a run
+    recorded hold no secrets.
     """
     _write_once(run_dir)
     # A record of this process is an incident of the run like one of the engine's.
@@ -158,14 +163,20 @@ def conduct(
         result = supervise(
             run_dir,
             twins=twins,
+            asked=asked,
+            language=language,
             on_progress=progress.show,
             on_preflight=on_preflight,
             check_interval_seconds=check_interval_seconds,
         )
-    if result.reason in RESUMABLE:
-        return Conducted(run_dir, result, None, (), _why(run_dir) if result.reason == "config_error" else "")
-    judgement, reports = conclude(run_dir, language)
-    return Conducted(run_dir, result, judgement, reports)
+    try:
+        if result.reason in RESUMABLE:
+            why = _why(run_dir) if result.reason == "config_error" else ""
+            return Conducted(run_dir, result, None, (), why)
+        judgement, reports = conclude(run_dir, language)
+        return Conducted(run_dir, result, judgement, reports)
+    finally:
+        tell_the_rest(run_dir)
 
 
 def _log_traceback(what: str, text: str) -> None:
@@ -176,6 +187,8 @@ def supervise(
     run_dir: Path,
     *,
     twins: Mapping[str, str],
+    asked: Settings | None = None,
+    language: str = "en",
     on_progress: Callable[[RunView], None] | None = None,
     on_preflight: Callable[[PreflightChecked], None] | None = None,
     check_interval_seconds: float = 1.0,
@@ -193,16 +206,20 @@ def supervise(
         planned_seconds=manifest.planned_ns / 1e9,
     )
 
-    def preflight(first_start: bool) -> Sequence[PreflightChecked]:
-        plan = PreflightPlan(
-            run_dir=run_dir,
+    def preflight(first_start: bool, taken_over: Sequence[Words]) -> Sequence[PreflightChecked]:
+        exchange = manifest.venue in EXCHANGES
+        plan = plan_for(
+            settings,
             load_config=lambda: f"config {manifest.config_hash[:12]}, trading {manifest.trading_hash[:12]}",
+            run_dir=run_dir,
             registry=registry,
             account=str(run_dir.absolute()),
-            locks=(run_dir / "engine.lock",),
+            locks=(run_dir / ENGINE_LOCK,),
+            taken_over=taken_over,
             log_dir=run_dir / LOG_DIRECTORY if settings.paper.clean_start else None,
             first_start=first_start,
-            free_bytes_needed=settings.run.min_free_disk_mb * 1_000_000,
+            # The run's own venue is listened to by its engine: each stream has to deliver at the start.
+            venue=venue_of(manifest.venue, settings, run_dir=run_dir, registry=registry) if exchange else (),
         )
         return run_preflight(plan, on_preflight)
 
@@ -210,20 +227,8 @@ def supervise(
     argv = [sys.executable, "-m", module, str(run_dir)]
     return Supervisor(
         run_dir, argv, options, on_progress=on_progress, preflight=preflight, registry=registry,
-        sides=_sides(run_dir, manifest),
+        sides=sides_of(run_dir, manifest, settings, asked or settings, language),
     ).run()  # fmt: skip
-
-
-def _sides(run_dir: Path, manifest: Manifest) -> Sequence[Side]:
-    """The programs beside the engine."""
-    if manifest.venue != "local":
-        return ()
-    argv = [sys.executable, "-m", VENUE_MODULE, str(run_dir)]
-
-    def at_the_same_port(line: str) -> Sequence[str]:
-        return [*argv, "--port", local(line).rest.rpartition(":")[2]]
-
-    return (Side("venue", argv, True, run_dir / VENUE_FILE, at_the_same_port),)
 
 
 def _write_once(run_dir: Path) -> None:

@@ -39,7 +39,7 @@ from flowguardian.ops.config_errors import ConfigError
 from flowguardian.ops.engine_child import EXIT_CONFIG, EXIT_FAULT
 from flowguardian.ops.heartbeat import Heartbeat, announce, announce_quality, told
 from flowguardian.ops.loading import settings_from
-from flowguardian.ops.log import configure_logging
+from flowguardian.ops.log import configure_logging, tell_seq
 from flowguardian.ops.manifest import Manifest, read_manifest
 from flowguardian.ops.platform_lock import FileLock
 from flowguardian.ops.platform_process import die_with_parent
@@ -101,6 +101,7 @@ class EngineProcess:
             self.loop = self._resume_or_start()
             # From here on `close` is the caller's.
             opened.pop_all()
+        tell_seq(lambda: self._recorder.journal.seq)
         self._heartbeat = Heartbeat(
             self.loop, self._settings.active, float(self._settings.run.heartbeat_seconds)
         )

@@ -31,7 +31,7 @@ from flowguardian.ops.host_watch import SECOND_NS, Clock, HostWatch
 from flowguardian.ops.log import report_uncaught
 from flowguardian.ops.ops_journal import FILE_NAME as OPS_FILE
 from flowguardian.ops.ops_journal import read_ops
-from flowguardian.ops.platform_lock import FileLock
+from flowguardian.ops.ownership import locks_of, owned
 from flowguardian.ops.platform_power import keep_awake
 from flowguardian.ops.platform_process import start_time_of
 from flowguardian.ops.platform_signals import Wake, on_stop_signal
@@ -50,14 +50,17 @@ from flowguardian.ops.run_result import (
 )
 from flowguardian.ops.segments import HostClock
 from flowguardian.ops.side_children import Side, SideChildren
+from flowguardian.ops.words import Words
 
 __all__ = ["RunResult", "Supervisor", "SupervisorOptions"]
 
-LOCK_FILE = "run.lock"
 LOG_DIRECTORY = "logs"
 
-Preflight = Callable[[bool], Sequence[PreflightChecked]]
-"""Called with whether this is the run's first start; a red line keeps the engine from starting."""
+Preflight = Callable[[bool, Sequence[Words]], Sequence[PreflightChecked]]
+"""Called with whether this is the run's first start, and with the locks taken over from the dead.
+
+A red line keeps the engine from starting.
+"""
 
 
 class Supervisor:
@@ -122,7 +125,8 @@ class Supervisor:
         log_dir.mkdir(parents=True, exist_ok=True)
         ops_path = self.run_dir / OPS_FILE
         with ExitStack() as stack:
-            stack.enter_context(FileLock(self.run_dir / LOCK_FILE))
+            locks = locks_of(self.run_dir, self._account, self._registry.directory.parent)
+            self._owned = stack.enter_context(owned(locks, f"{SUPERVISOR} of run {self.run_dir.name}"))
             past = read_past(read_ops(ops_path))
             reason = past.finished
             if reason != "completed":
@@ -171,7 +175,7 @@ class Supervisor:
         return reason
 
     def _checked(self, *, first_start: bool) -> str:
-        lines = self._preflight(first_start) if self._preflight is not None else ()
+        lines = self._preflight(first_start, self._owned.taken_over) if self._preflight is not None else ()
         for line in lines:
             self._record.write(line)
         return "preflight" if is_red(lines) else ""

@@ -407,7 +407,7 @@ def test_a_red_preflight_line_keeps_the_engine_from_starting(tmp_path: Path) -> 
     result = scene.run(preflight=preflight)
     assert result.reason == "preflight" and asked == [True]
     assert not [row for row in scene.rows(ProcessStarted) if row.name == "engine"]  # type: ignore[attr-defined]
-    assert scene.run(preflight=lambda _first: []).reason == "completed"
+    assert scene.run(preflight=lambda _first, _taken: []).reason == "completed"
 
 
 class LeapingClock(HostClock):

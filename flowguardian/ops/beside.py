@@ -1,0 +1,44 @@
+"""The programs that run beside the engine of a run, as its configuration asks for them.
+
+Rule: the local venue is needed, everything else only looks on: it reads the run's records, and no trade waits
+for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from flowguardian.feeds.venues import local
+from flowguardian.notify.plan import notify_argv
+from flowguardian.ops.assembly import VENUE_FILE
+from flowguardian.ops.manifest import Manifest
+from flowguardian.ops.metrics_server import metrics_argv
+from flowguardian.ops.settings import Settings
+from flowguardian.ops.side_children import Side
+
+VENUE_MODULE = "flowguardian.ops.venue_process"
+METRICS_FILE = "metrics.json"
+"""Where the metrics of a run are served; disposable."""
+
+
+def sides_of(
+    run_dir: Path, manifest: Manifest, settings: Settings, asked: Settings, language: str
+) -> Sequence[Side]:
+    """The sides of a run. `asked` are the settings just loaded: recorded ones hold no secret."""
+    found = [_venue(run_dir)] if manifest.venue == "local" else []
+    if (metrics := metrics_argv(run_dir, settings)) is not None:
+        found.append(Side("metrics", metrics, ready_file=run_dir / METRICS_FILE))
+    if (notify := notify_argv(run_dir, asked, language)) is not None:
+        found.append(Side("notify", notify))
+    return found
+
+
+def _venue(run_dir: Path) -> Side:
+    argv = [sys.executable, "-m", VENUE_MODULE, str(run_dir)]
+
+    def at_the_same_port(line: str) -> Sequence[str]:
+        return [*argv, "--port", local(line).rest.rpartition(":")[2]]
+
+    return Side("venue", argv, True, run_dir / VENUE_FILE, at_the_same_port)
