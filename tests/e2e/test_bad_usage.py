@@ -115,7 +115,7 @@ def test_too_little_disk_is_a_red_line_and_no_engine_starts(state: Path, tmp_pat
     options = ("--run-dir", run_dir, "--set", "run.min_free_disk_mb=1000000000", "--json")
     end = run("accept", *options, state=state)
     assert end.code == 3
-    assert "red  free disk" in end.err
+    assert "red    free disk" in end.err
     assert end.answer["verdict"] is None
     assert [row.item for row in ops(run_dir, PreflightChecked) if row.state == "red"] == ["free disk"]
     assert "engine" not in {row.name for row in ops(run_dir, ProcessStarted)}

@@ -400,7 +400,7 @@ def test_a_red_preflight_line_keeps_the_engine_from_starting(tmp_path: Path) -> 
     scene = Scene(tmp_path, {})
     asked: list[object] = []
 
-    def preflight(first_start: object) -> list[PreflightChecked]:
+    def preflight(first_start: object, _taken: object) -> list[PreflightChecked]:
         asked.append(first_start)
         return [PreflightChecked(1, "free disk", "red", "no room", "make room")]
 

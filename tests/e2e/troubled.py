@@ -44,7 +44,10 @@ def dead_task() -> None:
         await asyncio.sleep(0)
         del task
 
-    asyncio.run(leave())
+    # The engine's own loop is running: the task gets another one.
+    thread = threading.Thread(target=lambda: asyncio.run(leave()))
+    thread.start()
+    thread.join()
     gc.collect()
 
 
