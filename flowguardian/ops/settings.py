@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from flowguardian.ops import settings_checks
+from flowguardian.ops.settings_dashboard import Dashboard
 from flowguardian.ops.settings_run import Acceptance, Market, Notify, Paper, Run
 from flowguardian.ops.settings_trading import (
     TIMEFRAME_SECONDS,
@@ -75,6 +76,7 @@ class Settings(Block):
     market: Market = section(Market, "Where market data comes from.")
     run: Run = section(Run, "The processes of a run.")
     notify: Notify = section(Notify, "Messages to people, sent from outside the trading process.")
+    dashboard: Dashboard = section(Dashboard, "The page to look at while a run goes on.")
     acceptance: Acceptance = section(Acceptance, "When a run passes. Fixed before it starts.")
 
     @field_validator("strategies")
