@@ -62,6 +62,10 @@ COMMANDS: dict[str, Entry] = {
         "reading", "explain", "One entry or refusal as arithmetic.",
         "진입 또는 거절 하나를 계산식으로 보여 줍니다.",
     ),
+    "dashboard": Entry(
+        "dashboard_command", "dashboard", "Show a run in the browser, and steer it.",
+        "실행을 브라우저에서 보고 조작합니다.",
+    ),
     "verify": Entry(
         "reading", "verify", "Decide a recorded run again and demand the same rows.",
         "기록된 실행을 다시 결정하여 같은 행인지 확인합니다.",

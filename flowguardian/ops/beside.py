@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
+from flowguardian.dashboard.launch import address_in, dashboard_argv
 from flowguardian.feeds.venues import local
 from flowguardian.notify.plan import notify_argv
 from flowguardian.ops.assembly import VENUE_FILE
@@ -30,9 +34,17 @@ def sides_of(
     found = [_venue(run_dir)] if manifest.venue == "local" else []
     if (metrics := metrics_argv(run_dir, settings)) is not None:
         found.append(Side("metrics", metrics, ready_file=run_dir / METRICS_FILE))
+    if settings.dashboard.enabled and manifest.speed:
+        found.append(Side("dashboard", dashboard_argv(run_dir, settings), on_ready=_show_address))
     if (notify := notify_argv(run_dir, asked, language)) is not None:
         found.append(Side("notify", notify))
     return found
+
+
+def _show_address(line: str) -> None:
+    """The address holds the token: it is shown and nowhere kept."""
+    with suppress(msgspec.DecodeError):
+        print(f"dashboard: {address_in(line)}", file=sys.stderr, flush=True)
 
 
 def _venue(run_dir: Path) -> Side:

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from flowguardian.ops import settings_checks
+from flowguardian.ops.settings_dashboard import Dashboard
 from flowguardian.ops.settings_doctor import Doctor
 from flowguardian.ops.settings_feed import Feed
 from flowguardian.ops.settings_metrics import Metrics
@@ -82,6 +83,7 @@ class Settings(Block):
     doctor: Doctor = section(Doctor, "What preflight and `flowguardian doctor` look at.")
     notify: Notify = section(Notify, "Messages to people, sent from outside the trading process.")
     metrics: Metrics = section(Metrics, "Figures for Prometheus and the trading log.")
+    dashboard: Dashboard = section(Dashboard, "The page to look at while a run goes on.")
     acceptance: Acceptance = section(Acceptance, "When a run passes. Fixed before it starts.")
 
     @field_validator("strategies")

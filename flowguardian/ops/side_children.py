@@ -33,6 +33,8 @@ class Side:
     """The engine starts only when it is ready."""
     ready_file: Path | None = None
     """Where its ready line is put for others to read."""
+    on_ready: Callable[[str], None] | None = None
+    """Told the ready line of each lifetime; it must return at once."""
     argv_again: Callable[[str], Sequence[str]] | None = None
     """The command of a restart, given the first ready line (to keep an address)."""
 
@@ -155,6 +157,8 @@ class _Running:
                 self._record.incidents.add(Severity.ERROR, self.side.name, what, str(error))
                 return
         self.ready = True
+        if self.side.on_ready is not None:
+            self.side.on_ready(line)
 
     def _ended(self, now_ns: int, code: int, why: str = "") -> str:
         reason = why or (f"killed by signal {-code}" if code < 0 else f"exit code {code}")
