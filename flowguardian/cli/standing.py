@@ -7,6 +7,7 @@ and its PID and start time agree.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from flowguardian.cli.answers import (
     BudgetNow,
@@ -31,6 +32,7 @@ from flowguardian.ops.segments import run_time_ns, segment_spans
 RUNNING, NO_VERDICT = "no verdict, running", "no verdict"
 NOT_JUDGED = "not judged yet"
 REPORT = "report.json"
+WORKING = ("supervisor", "engine")
 
 
 def status(run: RunRows, say: Say, registry: Registry | None = None) -> Status:
@@ -69,7 +71,7 @@ def status(run: RunRows, say: Say, registry: Registry | None = None) -> Status:
         segment=segments,
         restarts=max(0, segments - 1),
         processes=tuple(f"{entry.role} (PID {entry.pid})" for entry in living),
-        alive=bool(living),
+        alive=works(living),
     )
 
 
@@ -84,11 +86,16 @@ def entries_of(run: RunRows) -> int:
     return len({row.order_id for _, row in run.of(ev.OrderFilled)} & requested)
 
 
+def works(living: Sequence[Registered]) -> bool:
+    """Whether somebody works on a run; a dashboard or a notifier only looks on, and may outlive it."""
+    return any(entry.role in WORKING for entry in living)
+
+
 def state_of(run: RunRows, living: list[Registered]) -> str:
     """starting, running, stopped, dead or ended."""
     if run.ended:
         return "ended"
-    if living:
+    if works(living):
         return "running" if run.live_ns else "starting"
     return "stopped" if run.end_reason else "dead"
 
@@ -96,7 +103,7 @@ def state_of(run: RunRows, living: list[Registered]) -> str:
 def verdict_of(run: RunRows, living: list[Registered]) -> str:
     """The verdict of the report, once the run has ended; a report of anything else is no verdict on it."""
     if not run.ended:
-        return RUNNING if living else NO_VERDICT
+        return RUNNING if works(living) else NO_VERDICT
     try:
         report = json.loads((run.run_dir / REPORT).read_text(encoding="utf-8"))
     except (OSError, ValueError):

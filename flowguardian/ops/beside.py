@@ -44,7 +44,8 @@ def sides_of(
 def _show_address(line: str) -> None:
     """The address holds the token: it is shown and nowhere kept."""
     with suppress(msgspec.DecodeError):
-        print(f"dashboard: {address_in(line)}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"dashboard: {address_in(line)}\n")
+        sys.stderr.flush()
 
 
 def _venue(run_dir: Path) -> Side:

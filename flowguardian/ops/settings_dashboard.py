@@ -10,7 +10,8 @@ from flowguardian.ops.settings_types import Block, Number, number, option
 
 class Dashboard(Block):
     enabled: bool = option(
-        True, "Start the page with a supervised run; one that goes as fast as it will is over too soon for it."
+        True,
+        "Start the page with a supervised run; one that goes as fast as it will is over too soon for it.",
     )
     port: int = option(0, "Loopback port of the page; 0 = any free one.", ge=0, le=65_535)
     open_browser: bool = option(
