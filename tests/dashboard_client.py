@@ -129,10 +129,7 @@ def plan(
 def make_ended(run_dir: Path, overrides: list[str], *, hours: float = 2) -> None:
     """A run that came to its end, with an ops journal and the report of a judge."""
     write_manifest(run_dir, plan(overrides, hours=hours))
-    process = EngineProcess(run_dir)
-    process.prepare()
-    assert process.run() == "completed"
-    process.close()
+    assert EngineProcess(run_dir).lifetime() == "completed"
     write_ops(run_dir, [*host_samples(30), *incidents(3), ops.RunFinished(HOST_NS, "completed")])
     (run_dir / "report.json").write_text('{"verdict": "INCONCLUSIVE"}', encoding="utf-8")
 

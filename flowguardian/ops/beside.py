@@ -54,4 +54,4 @@ def _venue(run_dir: Path) -> Side:
     def at_the_same_port(line: str) -> Sequence[str]:
         return [*argv, "--port", local(line).rest.rpartition(":")[2]]
 
-    return Side("venue", argv, True, run_dir / VENUE_FILE, at_the_same_port)
+    return Side("venue", argv, needed=True, ready_file=run_dir / VENUE_FILE, argv_again=at_the_same_port)
