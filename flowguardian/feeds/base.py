@@ -24,6 +24,8 @@ from flowguardian.feeds.quality import DataQuality
 from flowguardian.market.instruments import Instrument
 from flowguardian.market.records import MINUTE_NS, SECOND_NS, Kind
 
+LOOK_NS = SECOND_NS
+"""Between two looks at the ages of the streams."""
 Rows = npt.NDArray[np.void]
 Fact = FeedGap | InstrumentsSet | StreamWentSilent | StreamRecovered | ClockMeasured
 Released = Rows | Fact
@@ -40,6 +42,10 @@ class StreamSilent(FeedError):
 
 class VenueRefused(FeedError):
     """The venue forbids access (403, 451) or does not list a symbol: repeating would not help."""
+
+
+class QuestionRefused(VenueRefused):
+    """The venue does not answer this question (a symbol that is gone, a parameter); others it does."""
 
 
 class VenueUnreachable(FeedError):
@@ -63,6 +69,8 @@ class Cursor(msgspec.Struct, frozen=True):
     """First venue time not yet on the tape; 0 = wherever the venue stands."""
     trade_ids: Mapping[str, int] = {}
     """Last trade id per symbol: the first live trade after it shows what the outage hid."""
+    instruments: tuple[Instrument, ...] = ()
+    """Filters as last known: a symbol that was delisted meanwhile keeps them."""
 
 
 class FeedOptions(msgspec.Struct, frozen=True):
@@ -82,7 +90,7 @@ class FeedOptions(msgspec.Struct, frozen=True):
     gate_seconds: float = 30.0
     """A stream that has not delivered by then refuses the start."""
     silence_seconds: float = 15.0
-    """A stream older than this is not fresh: its socket is renewed; quiet trades are proved by REST."""
+    """No stream is older and fresh: its socket is renewed; quiet trades are proved by REST."""
     rotate_seconds: float = 23 * 3600.0
     """The venue cuts at 24 hours; a new socket takes over before."""
     refresh_seconds: float = 3600.0
@@ -92,7 +100,8 @@ class FeedOptions(msgspec.Struct, frozen=True):
     ping_seconds: float = 15.0
     pong_seconds: float = 20.0
     first_delay_seconds: float = 0.5
-    longest_delay_seconds: float = 60.0
+    longest_delay_seconds: float = 20.0
+    """No longer, so that a venue that is back has us back within half a minute."""
     max_pending_rows: int = 200_000
     """Readers wait (trades are never dropped) while this many rows are not yet released."""
     max_held_rows: int = 50_000
@@ -101,6 +110,15 @@ class FeedOptions(msgspec.Struct, frozen=True):
     """A new run begins with a minute, so that its first bar is whole; who only listens need not wait."""
     weight_share: float = 0.8
     """Share of the venue's request weight that this feed may use."""
+
+
+def silence_limit_ns(options: FeedOptions) -> int:
+    """The age at which a stream is called silent.
+
+    Ages are looked at once per second, and between two looks none may pass its limit unseen.
+    """
+    limit_ns = round(options.silence_seconds * SECOND_NS)
+    return max(limit_ns - LOOK_NS, limit_ns // 2)
 
 
 class Feed(Protocol):

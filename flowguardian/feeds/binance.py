@@ -23,16 +23,19 @@ from flowguardian.feeds.base import (
     Released,
     StreamSilent,
     VenueRefused,
+    silence_limit_ns,
 )
 from flowguardian.feeds.continuity import NO_ID, VENUE_NS, Lost, RowTuple
 from flowguardian.feeds.intake import BOOK_TICKER, MARK_PRICE, Intake, stream_of
 from flowguardian.feeds.limits import Limiter
 from flowguardian.feeds.lockstep import Buffers, Control
 from flowguardian.feeds.markets import history_rows
+from flowguardian.feeds.pace import HostPace, MarketPace, Pace
 from flowguardian.feeds.quality import DataQuality
 from flowguardian.feeds.release import Release
 from flowguardian.feeds.rest import RECOVERABLE, Clock, Rest
 from flowguardian.feeds.slices import Slices
+from flowguardian.feeds.socket_group import SocketGroup
 from flowguardian.feeds.sockets import StreamSocket
 from flowguardian.feeds.upkeep import Upkeep
 from flowguardian.feeds.venues import Venue
@@ -46,14 +49,14 @@ STREAMS_PER_SOCKET = 180
 _SLEPT_NS = 30 * SECOND_NS
 _UPKEEP_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 0.1
-_LOCKSTEP_DELAY_SECONDS = 1.0
+_FIRST_DELAY_SECONDS, _LOCKSTEP_FIRST_DELAY_SECONDS = 0.25, 0.01
+"""Before a request is repeated; in slices the market stands meanwhile, and waiting longer changes nothing."""
 _PATIENCE_SECONDS, _LOCKSTEP_PATIENCE_SECONDS = 150.0, 5.0
 """How long a request waits for the venue's limit before its question is given up."""
 _SETTLE_SECONDS = 2.0
 _HANG_SECONDS, _LOCKSTEP_HANG_SECONDS = 30.0, 200.0
 """Clock rows come each second; in slices a venue that is being restarted is waited for."""
 _MARKET, _PUBLIC = "market", "public"
-_SOCKET_OF_KIND = (_MARKET, _PUBLIC, _MARKET)
 
 
 class BinanceFeed:
@@ -76,28 +79,26 @@ class BinanceFeed:
         self.start_ns = 0
         self._token = lockstep_token if venue.control else ""
         if self._token:
-            # Market time waits for us: a long real delay would only be a longer real wait.
-            quick = min(_LOCKSTEP_DELAY_SECONDS, options.longest_delay_seconds)
-            options = msgspec.structs.replace(
-                options, longest_delay_seconds=quick, clock_seconds=float("inf")
-            )
+            options = msgspec.structs.replace(options, clock_seconds=float("inf"))
         self._venue, self._options = venue, options
         self._limiter = Limiter(limits_path, share=options.weight_share)
         self._rest = Rest(
             venue.rest,
             self._limiter,
             clock,
+            first_delay_seconds=_LOCKSTEP_FIRST_DELAY_SECONDS if self._token else _FIRST_DELAY_SECONDS,
             patience_seconds=_LOCKSTEP_PATIENCE_SECONDS if self._token else _PATIENCE_SECONDS,
             jitter=jitter,
         )
         self._jitter = jitter
+        self._market_pace = MarketPace()
+        self._pace: Pace = self._market_pace if self._token else HostPace()
         self._history = np.zeros(0, ROW)
-        self._sockets: dict[str, StreamSocket] = {}
         self._room, self._arrived = asyncio.Event(), asyncio.Event()
         self._room.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._filling: set[int] = set()
-        self._renewed_ns = self._connected = 0
+        self._connected = 0
         self._early: list[RowTuple | Lost] = []
         self.patience_seconds = _LOCKSTEP_HANG_SECONDS if self._token else _HANG_SECONDS
         self._slices: Slices | None = None
@@ -109,18 +110,19 @@ class BinanceFeed:
             self.symbols,
             quote_interval_ns=options.quote_interval_ns,
             gap_deadline_ns=options.gap_deadline_ns,
-            silence_ns=round(options.silence_seconds * SECOND_NS),
+            silence_ns=silence_limit_ns(options),
             max_held_rows=options.max_held_rows,
             last_ids=cursor.trade_ids,
             last_ns=cursor.after_ns,
         )
         self._upkeep = Upkeep(self._rest, self.intake, options, ())
         self._release = Release(self.symbols, options.clock_interval_ns, cursor.after_ns)
-        names = [name for name, _ in self._plan()]
+        plan = dict(self._plan())
+        self.group = SocketGroup(plan, round(options.silence_seconds * SECOND_NS))
         if self._token:
             self._slices = Slices(
                 Control(_with_query(self._venue.control, lockstep=self._token)),
-                Buffers(names),
+                Buffers(list(plan)),
                 self.intake,
                 self._upkeep,
                 self._release,
@@ -135,19 +137,24 @@ class BinanceFeed:
         self._prepare_parts(cursor)
         await self._rest.measure_clock()
         info = await self._rest.venue_info(self.symbols)
-        if info.missing or info.halted:
+        dead = (*info.missing, *info.halted)
+        known = {instrument.symbol: instrument for instrument in (*cursor.instruments, *info.instruments)}
+        if (dead and not cursor.next_ns) or not known.keys() >= set(self.symbols):
             raise VenueRefused(
                 f"{self._venue.rest}: not listed: {', '.join(info.missing) or 'none'}; not trading: "
                 f"{', '.join(info.halted) or 'none'}. Take these symbols out of the universe."
             )
-        self.instruments = info.instruments
-        self._upkeep.instruments = info.instruments
+        self.instruments = tuple(known[symbol] for symbol in self.symbols)
+        self._upkeep.instruments = self.instruments
+        # A run that goes on keeps its open positions in symbols that the venue gave up meanwhile.
+        self._upkeep.halt(dead, cursor.after_ns)
         self._open_sockets()
         if self._slices is not None:
             if not await self.sockets_up(self._options.gate_seconds):
-                raise self.silent([name for name, s in self._sockets.items() if not s.up.is_set()])
+                raise self.silent(sorted(self.group.down()))
             ready = await self._slices.begin(cursor.next_ns)
             self.start_ns, self.end_ns = ready.market_ns, ready.end_ns
+            self._market_pace.begin(self.start_ns)
             self._release.last_ns = max(cursor.after_ns, self.start_ns - 1)
             if cursor.next_ns and self.start_ns > cursor.next_ns:
                 # The market ran on without us.
@@ -158,7 +165,7 @@ class BinanceFeed:
         else:
             await self._start_live(cursor)
         self._upkeep.begin(self.start_ns)
-        self._connected = self._times_connected()
+        self._connected = self.group.times_connected(_MARKET)
 
     def _plan(self) -> list[tuple[str, list[str]]]:
         """Sockets by name with their streams."""
@@ -182,7 +189,7 @@ class BinanceFeed:
             url = f"{bases[name.rstrip('0123456789')]}/stream?streams={'/'.join(streams)}"
             if self._token:
                 url = _with_query(url, lockstep=self._token, socket=name)
-            self._sockets[name] = StreamSocket(
+            self.group.sockets[name] = StreamSocket(
                 name,
                 url,
                 self._take if self._slices is None else self._slices.buffers.put,
@@ -190,10 +197,12 @@ class BinanceFeed:
                 self.intake.counts,
                 room=self._room,
                 went_down=self._woken if self._slices is None else self._slices.buffers.lost,
+                pace=self._pace,
                 proxied=self._venue.tls,
-                jitter=self._jitter,
+                # In slices the same market sees the same attempts.
+                jitter=random.Random(name).random if self._token else self._jitter,  # noqa: S311 - no secret
             )
-        for socket in self._sockets.values():
+        for socket in self.group.sockets.values():
             socket.begin()
 
     def _take(self, name: str, frame: bytes) -> None:
@@ -209,7 +218,7 @@ class BinanceFeed:
         if self._venue.operator:
             # Our own venue stands until we listen, so that nothing is missed; its clock counts from then on.
             if not await self.sockets_up(self._options.gate_seconds):
-                raise self.silent([name for name, s in self._sockets.items() if not s.up.is_set()])
+                raise self.silent(sorted(self.group.down()))
             await self._rest.operate(self._venue.operator, "resume")
             await self._rest.measure_clock()
         await self._prove_streams()
@@ -274,7 +283,7 @@ class BinanceFeed:
             self.intake.freshness.saw(self.intake.names[index][0], self._rest.now_ns())
 
     def silent(self, missing: Sequence[str]) -> StreamSilent:
-        errors = [f"{s.name}: {s.last_error}" for s in self._sockets.values() if s.last_error]
+        errors = self.group.errors()
         streams = ", ".join(missing[:8]) + (" …" if len(missing) > 8 else "")
         return StreamSilent(
             f"{self._venue.name}: no message within {self._options.gate_seconds:g} s on {streams} "
@@ -358,48 +367,37 @@ class BinanceFeed:
         """Look after silent streams, filters and clock at this moment of the run clock."""
         if self._slices is not None:
             self._rest.set_now(now_ns)
+            self._market_pace.moved(now_ns)
         await self._ask_what_was_missed(now_ns)
-        silent = await self._upkeep.heal_silence(now_ns)
-        if silent:
+        dead = await self._upkeep.heal_silence(now_ns)
+        if dead:
             self.intake.counts.silences += 1
-            self._renew({_SOCKET_OF_KIND[kind] for kind in silent}, now_ns)
+            self.group.revive(dead, self.intake.freshness.fresh(now_ns), now_ns)
         await self._upkeep.look(now_ns)
-
-    def _times_connected(self) -> int:
-        return sum(s.connected for s in self._sockets.values() if s.name.startswith(_MARKET))
 
     async def _ask_what_was_missed(self, now_ns: int) -> None:
         """After a reconnect: a symbol that has not traded since would not show what it lost."""
-        connected = self._times_connected()
+        connected = self.group.times_connected(_MARKET)
         if connected == self._connected:
             return
         self._connected = connected
         for index in range(len(self.symbols)):
             await self._upkeep.catch_up(index, now_ns)
 
-    def _renew(self, paths: Sequence[str] | set[str], now_ns: int = 0) -> None:
-        if now_ns and now_ns - self._renewed_ns < self._options.silence_seconds * SECOND_NS:
-            return
-        self._renewed_ns = now_ns
-        for socket in self._sockets.values():
-            if socket.name.startswith(tuple(paths)):
-                socket.renew()
-
     def renew_all(self) -> None:
-        """Drop every connection; each comes back by its owner."""
-        self._renew(_SOCKET_OF_KIND)
+        """Drop every connection; each comes back by its owner, by real time as long as the market stands."""
+        self._market_pace.stand()
+        self.group.renew_all()
 
     async def sockets_up(self, seconds: float) -> bool:
         """Whether every socket is connected, waiting a bounded time for those that are not."""
         self.check_tasks()
-        down = [socket.up.wait() for socket in self._sockets.values() if not socket.up.is_set()]
-        if not down:
-            return True
-        try:
-            await asyncio.wait_for(asyncio.gather(*down), seconds)
-        except TimeoutError:
-            return False
-        return True
+        return await self.group.all_up(seconds)
+
+    async def settle(self, seconds: float) -> None:
+        """Wait for sockets that are connecting, and see whether a task died."""
+        await self.group.settle(seconds)
+        self.check_tasks()
 
     # ---- the end
 
@@ -430,7 +428,7 @@ class BinanceFeed:
             stopped_ns = await self._rest.operate(self._venue.operator, "pause")
         except RECOVERABLE:
             return []  # It is gone: what it sent last is asked for when the run goes on.
-        for socket in self._sockets.values():
+        for socket in self.group.sockets.values():
             await socket.settle(_SETTLE_SECONDS)
         await self._ask_what_was_missed(stopped_ns)
         for index, number in self.intake.wants(stopped_ns):
@@ -443,7 +441,7 @@ class BinanceFeed:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(socket.close() for socket in self._sockets.values()))
+        await self.group.close()
         await self._rest.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -457,8 +455,7 @@ class BinanceFeed:
 
     def check_tasks(self) -> None:
         """A task that died ends the feed with its reason: none dies unseen."""
-        for socket in self._sockets.values():
-            socket.check()
+        self.group.check()
         for task in tuple(self._tasks):
             if task.done():
                 task.result()

@@ -151,7 +151,7 @@ class Intake:
         line.trade(trade.id, row, venue_ns, now_ns)
         if trade.id > last:
             self.counts.trades += 1
-            self.freshness.saw(self.names[index][0], now_ns)
+            self.freshness.saw(self.names[index][0], min(venue_ns, now_ns))
             self.latencies.note(now_ns - venue_ns)
 
     def _trade_row(self, trade: wire.AggTrade | wire.Trade, index: int) -> RowTuple | None:
@@ -180,7 +180,7 @@ class Intake:
         if not quotes.fresh(quote.id, venue_ns):
             return
         self.counts.tops += 1
-        self.freshness.saw(self.names[index][1], now_ns)
+        self.freshness.saw(self.names[index][1], min(venue_ns, now_ns))
         self.latencies.note(now_ns - venue_ns)
         done = quotes.put((_TOP, 0, index, 0, 0, venue_ns, bid, bid_qty, ask, ask_qty, quote.id))
         if done is not None:
@@ -193,7 +193,7 @@ class Intake:
             return
         row = marks.settled(mark)
         self.counts.marks += 1
-        self.freshness.saw(self.names[index][2], now_ns)
+        self.freshness.saw(self.names[index][2], min(mark.time_ms * wire.MILLISECOND_NS, now_ns))
         if row is not None:
             self.lines[index].other(row, now_ns)
 

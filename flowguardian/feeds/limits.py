@@ -19,6 +19,8 @@ DEFAULT_LIMIT = 2400
 _MINUTE_MS = 60_000
 _BAN_MS = 120_000
 """A ban that names no end is taken to last two minutes, the shortest the venue documents."""
+_LONGEST_BAN_MS = 3 * 24 * 60 * _MINUTE_MS
+"""The longest the venue documents."""
 _UNTIL = re.compile(r"until (\d{12,14})")
 
 
@@ -30,7 +32,11 @@ class LimitState(msgspec.Struct):
 
 
 class Limiter:
-    """The request weight of one address. `now_ms` is host UTC in milliseconds, said by the caller."""
+    """The request weight of one address.
+
+    `now_ms` is the run clock in milliseconds of host UTC, said by the caller: host UTC itself, except where
+    market time comes in slices and runs ahead of it.
+    """
 
     def __init__(self, path: Path | None, *, share: float = 0.8, limit: int = DEFAULT_LIMIT) -> None:
         self._path, self._share = path, share
@@ -66,14 +72,30 @@ class Limiter:
             self.used = said
 
     def refused(
-        self, status: int, headers: Mapping[str, str], body: str, now_ms: int, venue_now_ms: int
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        body: str,
+        now_ms: int,
+        venue_now_ms: int | None,
+        *,
+        host_ms: int | None = None,
     ) -> int:
-        """429 or 418: returns the host moment until which nothing is sent, and writes it down."""
+        """429 or 418: returns the moment until which nothing is sent, and writes it down in host UTC.
+
+        `venue_now_ms` is None before the venue's clock was measured.
+
+        The next process starts at host UTC (`host_ms`; `now_ms` where it is the same), whatever the market
+        had run ahead: it may wait longer than the venue asks, never shorter.
+        """
         until_ms = 0
         stamp = _UNTIL.search(body)
         if stamp is not None:
-            # The stamp is in the venue's time, which a local venue may keep in another year.
-            until_ms = now_ms + int(stamp[1]) - venue_now_ms
+            # The stamp is in the venue's time, which a local venue may keep in another year. Before that
+            # time is known, an exchange's is UTC; what no exchange would say is not believed.
+            left_ms = int(stamp[1]) - (now_ms if venue_now_ms is None else venue_now_ms)
+            if venue_now_ms is not None or left_ms <= _LONGEST_BAN_MS:
+                until_ms = now_ms + left_ms
         after = _number(headers, "retry-after")
         if after is not None:
             until_ms = max(until_ms, now_ms + after * 1000)
@@ -83,7 +105,9 @@ class Limiter:
             self._state = LimitState(until_ms, f"HTTP {status}: {body[:200]}")
             if self._path is not None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                atomic_write(self._path, msgspec.json.encode(self._state), durable=True)
+                ahead_ms = now_ms - host_ms if host_ms is not None else 0
+                kept = LimitState(until_ms - ahead_ms, self._state.reason)
+                atomic_write(self._path, msgspec.json.encode(kept), durable=True)
         return self._state.banned_until_ms
 
     def _turn(self, now_ms: int) -> None:

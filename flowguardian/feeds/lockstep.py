@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Collection
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 
 import msgspec
@@ -125,9 +127,19 @@ class Buffers:
         else:
             self._lost.add(name)
 
-    async def slice(self, frames: dict[str, int], timeout_seconds: float) -> list[bytes]:
-        """All frames announced, socket by socket. Raises TimeoutError."""
-        self._wanted = {name: frames.get(name, 0) for name in self._frames}
+    @property
+    def names(self) -> AbstractSet[str]:
+        """The sockets."""
+        return self._frames.keys()
+
+    async def slice(
+        self, frames: dict[str, int], timeout_seconds: float, *, down: Collection[str] = ()
+    ) -> list[bytes]:
+        """All frames announced, socket by socket. Raises TimeoutError.
+
+        What the venue counted for a socket that is `down` it counted for one whose end it had not yet seen.
+        """
+        self._wanted = {name: frames.get(name, 0) if name not in down else 0 for name in self._frames}
         self._complete.clear()
         self._look()
         if self._lost and not self._complete.is_set():

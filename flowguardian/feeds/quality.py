@@ -93,33 +93,44 @@ class Freshness:
     """The age of every stream by its last *new* event, never by its socket, and the share of time fresh."""
 
     def __init__(self, streams: Iterable[str], limit_ns: int, now_ns: int = 0) -> None:
-        self._limit_ns = limit_ns
+        self.limit_ns = limit_ns
         self._seen: dict[str, int] = dict.fromkeys(streams, 0)
         self.longest_ns: dict[str, int] = dict.fromkeys(self._seen, 0)
         self._began_ns = self._judged_ns = now_ns
         self._fresh_ns = 0
+        self.retired: frozenset[str] = frozenset()
+        """Streams of symbols that the venue does not trade: silent they say nothing about the feed."""
 
     def begin(self, now_ns: int) -> None:
         """From here on time counts, and a stream that never delivers has been silent since now."""
         self._began_ns = self._judged_ns = now_ns
         self.longest_ns = dict.fromkeys(self._seen, 0)
 
-    def saw(self, stream: str, now_ns: int) -> None:
+    def saw(self, stream: str, at_ns: int) -> None:
+        """Something new that happened at a time; what comes late makes a stream no younger than it is."""
         last = self._seen[stream] or self._began_ns
-        self.longest_ns[stream] = max(self.longest_ns[stream], now_ns - last)
-        self._seen[stream] = now_ns
+        self.longest_ns[stream] = max(self.longest_ns[stream], at_ns - last)
+        self._seen[stream] = max(self._seen[stream], at_ns)
 
     def missing(self) -> list[str]:
         """Streams that have not delivered at all."""
-        return [stream for stream, at in self._seen.items() if not at]
+        return [stream for stream, at in self._seen.items() if not at and stream not in self.retired]
 
     def heard_since(self, since_ns: int) -> set[str]:
         """Streams with a new event after a moment."""
         return {stream for stream, at in self._seen.items() if at > since_ns}
 
     def silent(self, now_ns: int) -> list[str]:
-        """Streams that are older than the limit."""
-        return [s for s, at in self._seen.items() if now_ns - (at or self._began_ns) > self._limit_ns]
+        """Streams that are as old as the limit."""
+        return [
+            stream
+            for stream, at in self._seen.items()
+            if now_ns - (at or self._began_ns) >= self.limit_ns and stream not in self.retired
+        ]
+
+    def fresh(self, now_ns: int) -> set[str]:
+        """Streams that are younger than the limit."""
+        return set(self._seen) - self.retired - set(self.silent(now_ns))
 
     def judge(self, now_ns: int) -> list[str]:
         """Count the time since the last call as fresh or not; returns the silent streams."""

@@ -14,7 +14,7 @@ from typing import Protocol
 import aiohttp
 import numpy as np
 
-from flowguardian.feeds.base import FeedError, VenueBanned, VenueRefused, VenueUnreachable
+from flowguardian.feeds.base import FeedError, QuestionRefused, VenueBanned, VenueRefused, VenueUnreachable
 from flowguardian.feeds.limits import Limiter
 from flowguardian.feeds.rest_answers import (
     Rows,
@@ -69,6 +69,9 @@ class Rest:
         self.offset_ns = 0
         self.skew_ns = 0
         """By how much the venue's clock moved against ours since the offset was set."""
+        self._measured = False
+        self._ahead_ns = 0
+        """How far market time in slices has run ahead of this host since the offset was measured."""
         self._base, self._clock = base, clock
         self._attempts, self._first_delay = attempts, first_delay_seconds
         self._patience_ms = int(patience_seconds * 1000)
@@ -81,8 +84,10 @@ class Rest:
         return self._clock.mono_ns() + self.offset_ns
 
     def set_now(self, now_ns: int) -> None:
-        """In slices the venue's time is what the last one said."""
-        self.offset_ns = now_ns - self._clock.mono_ns()
+        """In slices the venue's time is what the last one said; limits and bans go by it as well."""
+        offset_ns = now_ns - self._clock.mono_ns()
+        self._ahead_ns += offset_ns - self.offset_ns
+        self.offset_ns = offset_ns
 
     async def close(self) -> None:
         if self._session is not None:
@@ -104,7 +109,7 @@ class Rest:
         if keep:
             self.skew_ns = offset_ns - self.offset_ns
         else:
-            self.offset_ns, self.skew_ns = offset_ns, 0
+            self.offset_ns, self.skew_ns, self._measured = offset_ns, 0, True
 
     async def venue_info(self, symbols: Sequence[str]) -> VenueInfo:
         found = venue_of(await self._get("/fapi/v1/exchangeInfo", {}, 1), symbols)
@@ -166,7 +171,7 @@ class Rest:
         )
 
     async def _wait_for_room(self, path: str, weight: int) -> None:
-        while wait_ms := self.limiter.wait_ms(weight, self._host_ms()):
+        while wait_ms := self.limiter.wait_ms(weight, self._run_ms()):
             if wait_ms > self._patience_ms:
                 raise VenueBanned(
                     f"{self._base}{path}: the venue asked for silence for another {wait_ms // 1000} s "
@@ -179,12 +184,12 @@ class Rest:
     ) -> tuple[int, Mapping[str, str], bytes]:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout)
-        self.limiter.sent(weight, self._host_ms())
+        self.limiter.sent(weight, self._run_ms())
         async with self._session.get(self._base + path, params=params) as answer:
             body = await answer.content.read(_MOST_BYTES)
             while len(body) < _MOST_BYTES and (more := await answer.content.read(_MOST_BYTES - len(body))):
                 body += more
-            self.limiter.answered(answer.headers, self._host_ms())
+            self.limiter.answered(answer.headers, self._run_ms())
             return answer.status, dict(answer.headers), body
 
     def _judge(self, path: str, status: int, headers: Mapping[str, str], body: bytes) -> str:
@@ -193,18 +198,23 @@ class Rest:
         said = f"HTTP {status} {problem.code} {problem.msg}".strip()
         if status in _TOO_MUCH:
             text = body[:500].decode("utf-8", "replace")
-            self.limiter.refused(status, headers, text, self._host_ms(), self.now_ns() // MILLISECOND_NS)
+            venue_ms = self.now_ns() // MILLISECOND_NS if self._measured else None
+            self.limiter.refused(status, headers, text, self._run_ms(), venue_ms, host_ms=self._host_ms())
         elif status in _FORBIDDEN:
             raise VenueRefused(
                 f"{self._base}{path}: {said}. The venue refuses this address (firewall or country); "
                 "repeating would make it worse. Use another network or another venue."
             )
         elif 400 <= status < 500:
-            raise VenueRefused(f"{self._base}{path}: {said}. Correct the symbol or the setting it names.")
+            raise QuestionRefused(f"{self._base}{path}: {said}. Correct the symbol or the setting it names.")
         return said
 
     def _host_ms(self) -> int:
         return self._clock.wall_ns() // MILLISECOND_NS
+
+    def _run_ms(self) -> int:
+        """Host UTC, moved on as fast as the market: a minute of silence is a minute of market time."""
+        return (self._clock.wall_ns() + self._ahead_ns) // MILLISECOND_NS
 
 
 RECOVERABLE: tuple[type[Exception], ...] = (FeedError, UnreadableAnswer)

@@ -12,23 +12,33 @@ from typing import Protocol
 
 from websockets.exceptions import ConnectionClosed
 
-from flowguardian.feeds.base import FeedOptions, LockstepBroken, Released, StreamSilent, VenueUnreachable
+from flowguardian.feeds.base import (
+    LOOK_NS,
+    FeedOptions,
+    LockstepBroken,
+    Released,
+    StreamSilent,
+    VenueUnreachable,
+)
 from flowguardian.feeds.intake import Intake
 from flowguardian.feeds.lockstep import Buffers, Control, Said
 from flowguardian.feeds.release import Release
+from flowguardian.feeds.socket_group import SocketGroup
 from flowguardian.feeds.upkeep import Upkeep
 from flowguardian.market.records import SECOND_NS
 
 _STALL_SECONDS = 60.0
 """Real time in which the frames of a slice, or a venue that was killed, must come."""
 _RECONNECT_SECONDS = 10.0
-_HEAL_NS = SECOND_NS
 
 
 class Owner(Protocol):
     """What slices need of the feed around them."""
 
     async def sockets_up(self, seconds: float) -> bool: ...
+    @property
+    def group(self) -> SocketGroup: ...
+    async def settle(self, seconds: float) -> None: ...
     async def heal(self, now_ns: int) -> None: ...
     def waiting_facts(self) -> list[Released]: ...
     def renew_all(self) -> None: ...
@@ -89,8 +99,8 @@ class Slices:
         if self._taken is None:
             return
         number, self._taken = self._taken.n, None
-        # A socket that was cut is back before market time goes on, if the venue lets it.
-        await self._owner.sockets_up(_RECONNECT_SECONDS)
+        # A socket whose wait is over is back, or was refused, before market time goes on.
+        await self._owner.settle(_RECONNECT_SECONDS)
         with suppress(ConnectionClosed):  # What was taken is on the tape; the next look rejoins.
             await self._control.ack(number)
 
@@ -103,19 +113,20 @@ class Slices:
 
     async def _one(self, said: Said) -> list[Released]:
         try:
-            frames = await self.buffers.slice(said.frames, _STALL_SECONDS)
+            frames = await self.buffers.slice(said.frames, _STALL_SECONDS, down=self._owner.group.down())
         except TimeoutError as error:
             raise LockstepBroken(
                 f"slice {said.n} announced {said.frames} frames and they did not come within "
                 f"{_STALL_SECONDS:g} s. The venue stalled; restart it, the run resumes."
             ) from error
+        await self._owner.group.notice(self.buffers.names - said.frames.keys(), _RECONNECT_SECONDS)
         intake, now_ns = self._intake, said.to_ns
         intake.learn_first_ids(frames)
         for frame in frames:
             intake.take(frame, now_ns)
         for index, number in intake.wants(now_ns):
             await self._upkeep.backfill(index, number, now_ns)
-        if now_ns - self._healed_ns >= _HEAL_NS:
+        if now_ns - self._healed_ns >= LOOK_NS:
             self._healed_ns = now_ns
             await self._owner.heal(now_ns)
         self._next_ns = now_ns

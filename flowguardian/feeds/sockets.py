@@ -16,11 +16,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from flowguardian.feeds.base import FeedOptions
+from flowguardian.feeds.pace import Pace
 from flowguardian.feeds.quality import Counters
 
 MAX_FRAME_BYTES = 1 << 20
 _QUEUED_FRAMES = (4096, 1024)
-_UP_SECONDS = 60.0
+_UP_SECONDS = 30.0
 """A connection that lived this long was a good one: the next delay is the first again."""
 _OPEN_SECONDS = 10.0
 _OVERLAP_SECONDS = 15.0
@@ -35,6 +36,8 @@ class _Live:
     def __init__(self, socket: StreamSocket, ws: ClientConnection) -> None:
         self.ws = ws
         self.first = asyncio.Event()
+        self._open = socket.open
+        self._open.add(self)
         self.reader = asyncio.create_task(socket.read(self))
         self.pinger = asyncio.create_task(socket.ping(ws))
 
@@ -44,6 +47,7 @@ class _Live:
             await asyncio.wait_for(self.ws.close(), 2.0)
         self.reader.cancel()
         await asyncio.gather(self.reader, self.pinger, return_exceptions=True)
+        self._open.discard(self)
 
 
 class StreamSocket:
@@ -59,6 +63,7 @@ class StreamSocket:
         *,
         room: asyncio.Event,
         went_down: Callable[[str], None],
+        pace: Pace,
         proxied: bool = False,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -66,13 +71,20 @@ class StreamSocket:
         self.up = asyncio.Event()
         self.connected = 0
         """How often it was connected anew; a rotation overlaps and does not count."""
+        self.settled = asyncio.Event()
+        """Up, or down and waiting for its next attempt: nothing comes of waiting for it."""
+        self._pace = pace
         self._take, self._options, self._counts = take, options, counts
         self._room, self._went_down = room, went_down
         self._proxy: Literal[True] | None = True if proxied else None
         self._jitter = jitter
         self._failures = 0
         self._live: _Live | None = None
+        self.open: set[_Live] = set()
+        """Every connection that is not ended yet: two while one takes over from another."""
         self._owner: asyncio.Task[None] | None = None
+        self._due: asyncio.Future[None] | None = None
+        """The wait for the next rotation."""
         self.last_error = ""
 
     def begin(self) -> None:
@@ -86,9 +98,16 @@ class StreamSocket:
 
     def renew(self) -> None:
         """Drop the connection; its owner connects anew."""
-        self.up.clear()
         if self._live is not None:
+            self.up.clear()
+            self.settled.clear()
             self._live.ws.transport.abort()
+
+    def replace(self) -> None:
+        """Rotate now: the connection lives, and something on it does not."""
+        if self._live is not None and self._due is not None and not self._due.done():
+            self.settled.clear()
+            self._due.cancel()
 
     async def settle(self, seconds: float) -> None:
         """Wait, a bounded time, until all that the venue had sent is read: its pong comes after it."""
@@ -114,21 +133,23 @@ class StreamSocket:
         try:
             while True:
                 live = await self._connected()
-                began = asyncio.get_running_loop().time()
                 self.connected += 1
+                began = self._pace.seconds()
                 self.up.set()
+                self.settled.set()
                 await self._serve(live)
                 self.up.clear()
                 self._counts.reconnects += 1
                 self._went_down(self.name)
-                if asyncio.get_running_loop().time() - began >= _UP_SECONDS:
+                if self._pace.seconds() - began >= _UP_SECONDS:
                     self._failures = 0
-                await asyncio.sleep(self._delay())
+                await self._pause()
         finally:
             self.up.clear()
-            if self._live is not None:
-                await self._live.end()
-                self._live = None
+            self.settled.clear()
+            for live in tuple(self.open):
+                await live.end()
+            self._live = None
 
     async def _connected(self) -> _Live:
         while True:
@@ -136,7 +157,7 @@ class StreamSocket:
                 self._live = _Live(self, await self._connect())
             except _CANNOT_CONNECT as error:
                 self.last_error = f"{type(error).__name__}: {error}"
-                await asyncio.sleep(self._delay())
+                await self._pause()
             else:
                 return self._live
 
@@ -153,6 +174,12 @@ class StreamSocket:
             proxy=self._proxy,
         )
 
+    async def _pause(self) -> None:
+        """The wait before the next attempt."""
+        self.settled.set()
+        await self._pace.pause(self._delay())
+        self.settled.clear()
+
     def _delay(self) -> float:
         """Between half of and the whole grown delay: never zero, never in step with others."""
         options = self._options
@@ -164,24 +191,31 @@ class StreamSocket:
     async def _serve(self, live: _Live) -> None:
         """Until the connection is lost; before the venue's cut a new one takes over with an overlap."""
         wait_seconds = self._options.rotate_seconds
-        while True:
-            done, _ = await asyncio.wait({live.reader}, timeout=wait_seconds)
-            if done:
-                break
+        while not await self._lost_within(live, wait_seconds):
+            self.settled.clear()
             successor = await self._successor()
             if successor is None:
                 wait_seconds = min(60.0, self._options.rotate_seconds)
-                continue
-            self._live, old = successor, live
-            await old.end()
-            live = successor
-            self._counts.rotations += 1
-            wait_seconds = self._options.rotate_seconds
+            else:
+                self._live, old = successor, live
+                await old.end()
+                live = successor
+                self._counts.rotations += 1
+                wait_seconds = self._options.rotate_seconds
+            self.settled.set()
         await live.end()
         self._live = None
         error = live.reader.exception() if not live.reader.cancelled() else None
         if error is not None and not isinstance(error, _CANNOT_CONNECT):
             raise error
+
+    async def _lost_within(self, live: _Live, seconds: float) -> bool:
+        self._due = asyncio.ensure_future(self._pace.sleep(seconds))
+        try:
+            await asyncio.wait({live.reader, self._due}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._due.cancel()
+        return live.reader.done()
 
     async def _successor(self) -> _Live | None:
         """A second connection that delivers, or None: then the old one is kept and it is tried again."""
@@ -190,6 +224,8 @@ class StreamSocket:
         except _CANNOT_CONNECT as error:
             self.last_error = f"{type(error).__name__}: {error}"
             return None
+        if self._pace.sliced:
+            return live  # Nothing comes before the next slice; its counts prove the connection.
         try:
             await asyncio.wait_for(live.first.wait(), _OVERLAP_SECONDS)
         except TimeoutError:

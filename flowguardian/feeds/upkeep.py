@@ -14,7 +14,7 @@ from flowguardian.execution.events import (
     StreamRecovered,
     StreamWentSilent,
 )
-from flowguardian.feeds.base import Fact, FeedOptions, VenueRefused
+from flowguardian.feeds.base import Fact, FeedOptions, QuestionRefused, VenueRefused
 from flowguardian.feeds.continuity import NO_ID
 from flowguardian.feeds.intake import Intake
 from flowguardian.feeds.rest import PAGE, RECOVERABLE, Rest
@@ -68,7 +68,7 @@ class Upkeep:
         """Everything traded since the last id, page by page; without an id nothing can be missed."""
         symbol, line = self._intake.symbols[index], self._intake.lines[index]
         for _ in range(_MOST_PAGES):
-            if line.last_id == NO_ID:
+            if line.last_id == NO_ID or symbol in self.halted:
                 return
             try:
                 trades = await self._rest.trades(symbol, line.first_missing())
@@ -97,11 +97,11 @@ class Upkeep:
         intake.freshness.saw(intake.names[index][0], now_ns)
         return True
 
-    async def heal_silence(self, now_ns: int) -> list[int]:
-        """Judge the ages; returns the kinds (0 trades, 1 quotes, 2 marks) whose sockets are to be renewed."""
+    async def heal_silence(self, now_ns: int) -> set[str]:
+        """Judge the ages; returns the streams that a new connection may bring back."""
         intake = self._intake
         silent = set(intake.freshness.judge(now_ns))
-        renew = set()
+        dead: set[str] = set()
         for index, names in enumerate(intake.names):
             for kind, name in enumerate(names):
                 if name not in silent:
@@ -112,16 +112,18 @@ class Upkeep:
                     self._proved_ns[index] = now_ns
                     if await self.prove_quiet(index, now_ns):
                         continue
-                renew.add(kind)
+                dead.add(name)
         self._tell_silence(now_ns)
-        return sorted(renew)
+        return dead
 
     def _tell_silence(self, now_ns: int) -> None:
         """A stream that became silent, or came back, is a fact; a silent one has the filters looked at."""
         intake = self._intake
         silent = set(intake.freshness.silent(now_ns))
-        limit_ns = round(self._options.silence_seconds * SECOND_NS)
+        limit_ns = intake.freshness.limit_ns
         for symbol, names in zip(intake.symbols, intake.names, strict=True):
+            if symbol in self.halted:
+                continue  # What it said last stays said until it is traded again.
             for name in names:
                 self._mark(symbol, name.partition("@")[2], name in silent, intake.freshness.last_ns(name),
                            limit_ns, now_ns)  # fmt: skip
@@ -138,6 +140,19 @@ class Upkeep:
         elif not silent and known is not None:
             del self._silent[symbol, stream]
             self.facts.append(StreamRecovered(0, symbol, stream, now_ns - known))
+
+    def halt(self, symbols: Sequence[str], now_ns: int) -> None:
+        """These symbols and no others are not traded: their silence is the venue's word and no fault."""
+        intake = self._intake
+        self.halted = tuple(symbols)
+        intake.freshness.retired = frozenset(
+            name
+            for symbol, names in zip(intake.symbols, intake.names, strict=True)
+            if symbol in self.halted
+            for name in names
+        )
+        for symbol in intake.symbols:
+            self._mark(symbol, TRADING, symbol in self.halted, now_ns, 0, now_ns)
 
     async def look(self, now_ns: int) -> None:
         """Filters and clock when they are due; facts when a filter has changed or the clock was measured."""
@@ -156,9 +171,7 @@ class Upkeep:
         except RECOVERABLE as error:
             self._failed(error, now_ns)
             return
-        self.halted = info.halted + info.missing
-        for symbol in self._intake.symbols:
-            self._mark(symbol, TRADING, symbol in self.halted, now_ns, 0, now_ns)
+        self.halt(info.halted + info.missing, now_ns)
         found = {instrument.symbol: instrument for instrument in info.instruments}
         # A symbol that is gone keeps its last filters: an open position must still be closable by them.
         fresh = tuple(found.get(old.symbol, old) for old in self.instruments)
@@ -173,5 +186,5 @@ class Upkeep:
     def _failed(self, error: Exception, now_ns: int) -> None:
         self._intake.counts.rest_failures += 1
         self._intake.odd.keep(type(error).__name__, str(error))
-        if isinstance(error, VenueRefused):
+        if isinstance(error, VenueRefused) and not isinstance(error, QuestionRefused):
             self._silent_after_refusal_ns = now_ns + _REFUSED_NS

@@ -122,7 +122,10 @@ class EngineProcess:
         self.segment += sum(isinstance(fact, ev.SegmentStarted) for fact in facts)
         replay(loop, self._recorded(), facts)
         comparing.finish()
-        self._cursor = cursor_of(self._recorded(), self._settings.universe.symbols)
+        self._cursor = msgspec.structs.replace(
+            cursor_of(self._recorded(), self._settings.universe.symbols),
+            instruments=tuple(loop.engine.instruments.values()),
+        )
         if not loop.engine.live and self._cursor.next_ns:
             raise JournalLost(
                 f"{self._run_dir / JOURNAL}: holds {len(pairs)} rows and not that the run went live, but the "

@@ -38,7 +38,7 @@ class Feed(Block):
     ping_seconds: Number = number("15", "Between two pings of our own on each connection.", "s", gt=0, le=300)
     pong_seconds: Number = number("20", "A connection whose pong takes longer is dropped.", "s", gt=0, le=300)
     first_delay_seconds: Number = number("0.5", "Wait before the first reconnect; grows.", "s", gt=0, le=60)
-    longest_delay_seconds: Number = number("60", "Longest wait between two reconnects.", "s", gt=0, le=600)
+    longest_delay_seconds: Number = number("20", "Longest wait between two reconnects.", "s", gt=0, le=600)
     max_pending_rows: int = option(
         200_000, "Rows not yet taken by the engine at which sockets are no longer read.", "rows", ge=1000
     )

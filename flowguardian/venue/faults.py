@@ -53,7 +53,8 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     count: int = 1
     """duplicate: extra copies; id_gap: ids skipped; burst: trades made of each."""
     seconds: float = 1.0
-    """delay, reorder: how long; clock_skew: by how much (may be negative); rest without answer: how long."""
+    """delay, reorder: how long (reorder 0: within a slice); clock_skew: by how much (may be negative); rest
+    without answer: how long."""
     every_seconds: float = 0.0
     """cut: again after so long."""
     status: int = 503
@@ -183,7 +184,11 @@ class Faults:
                 odd = f'{{"stream":"{stream}","data":{{"e":"neverHeardOf","E":{at_ns // 1_000_000}}}}}'
                 return [odd.encode(), *out]
         share = self.draw(one, f"{stream}/late", number) if fault.kind == "reorder" else 1.0
-        self._hold(socket, at_ns + round(fault.seconds * share * SECOND_NS), out)
+        # Without seconds frames change places within their span of time and none leaves it.
+        until_ns = (
+            at_ns + round(fault.seconds * share * SECOND_NS) if fault.seconds else round(share * SECOND_NS)
+        )
+        self._hold(socket, until_ns, out)
         return []
 
     def _hold(self, socket: str, until_ns: int, frames: list[bytes]) -> None:
@@ -229,6 +234,10 @@ class Faults:
             else:
                 out.append(row)
         return out
+
+    def delisted(self, symbol: str, at_ns: int) -> bool:
+        """Whether nothing of a symbol is shown any more."""
+        return any(matches(one.fault.symbols, symbol) for one in self.of("delist", at_ns))
 
     def _hit(self, kind: str, row: RowTuple) -> Active | None:
         name = self._symbols[row[2]]

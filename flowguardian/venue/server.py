@@ -172,6 +172,7 @@ class VenueServer:
                 {
                     "now_ns": market.now_ns, "start_ns": market.start_ns, "end_ns": market.end_ns,
                     "paused": self.pacer.paused, "connections": len(self.hub.connections),
+                    "requests": self._requests,
                     "streams": sum(len(one.streams) for one in self.hub.connections),
                 }
             )

@@ -74,9 +74,6 @@ class Publisher:
         if self._hub.version != self._version:
             self._look_at_routes()
         self._faulty = self._faults.touches_frames(from_ns, to_ns)
-        if self._faulty:
-            for connection in self._hub.connections:
-                connection.out += self._faults.due(connection.key, to_ns)
         took = self._market.took
         for row in rows:
             kind = row[0]
@@ -89,6 +86,10 @@ class Publisher:
                 self._clock(row[5])
             elif kind == _MARK and row[5] % SECOND_NS:
                 self._one_mark(row[2], row[5], slow=True)
+        if self._faulty:
+            # At the end, so that what was held for less than this span comes within it.
+            for connection in self._hub.connections:
+                connection.out += self._faults.due(connection.key, to_ns)
 
     def _look_at_routes(self) -> None:
         self._version = self._hub.version
@@ -176,8 +177,9 @@ class Publisher:
     def _clock(self, at_ns: int) -> None:
         slow = at_ns % _SLOW_MARK == 0
         routes, ms = self._hub.routes, at_ns // MILLISECOND_NS
-        for index in range(len(self._names)):
-            self._one_mark(index, at_ns, slow=slow)
+        for index, symbol in enumerate(self._market.symbols):
+            if not self._faults.delisted(symbol, at_ns):
+                self._one_mark(index, at_ns, slow=slow)
         for stream, due in ((_ALL_MARKS_1S, True), (_ALL_MARKS, slow)):
             if due and stream in routes:
                 marks = ",".join(self._mark_payload(i, at_ns) for i in range(len(self._names)))

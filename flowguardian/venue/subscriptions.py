@@ -113,11 +113,16 @@ class Hub:
                 connection.out = []
 
     def counts(self, token: str) -> dict[str, int]:
-        """Frames to come per socket of a lock-step client."""
+        """Frames to come per socket of a lock-step client; a socket that is not named has ended."""
         found: dict[str, int] = {}
         for connection in self.connections:
-            if connection.token == token and connection.name and connection.wire.hears:
+            if connection.token != token or not connection.name:
+                continue
+            if connection.wire.hears:
                 found[connection.name] = found.get(connection.name, 0) + len(connection.out)
+            elif connection.wire.muted:
+                # Half-open is no end that anybody could know of.
+                found.setdefault(connection.name, 0)
         return found
 
 

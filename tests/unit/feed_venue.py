@@ -22,7 +22,8 @@ FILTERS = [
 
 class HandVenue:
     def __init__(self, symbols=("BTCUSDT",), now_ms=1_700_000_000_000):
-        self.symbols, self.now_ms = symbols, now_ms
+        self.symbols, self._now_ms = symbols, now_ms
+        self._running_since = None
         self.trades: dict[str, list[dict[str, Any]]] = {symbol: [] for symbol in symbols}
         self.answers = {}  # path → list of (status, headers, body) given before the real ones
         self.asked = []
@@ -38,6 +39,17 @@ class HandVenue:
         self.answers_pings = True
         self.heard: list[tuple[WSMsgType, bytes]] = []
         self._update = 0
+
+    @property
+    def now_ms(self):
+        """Where it stands; without slices it runs with the clock of the loop, as ages go by its events."""
+        if self._running_since is None:
+            return self._now_ms
+        return self._now_ms + int((asyncio.get_running_loop().time() - self._running_since) * 1000)
+
+    @now_ms.setter
+    def now_ms(self, now_ms):
+        self._now_ms = now_ms
 
     async def __aenter__(self):
         app = web.Application()
@@ -56,6 +68,8 @@ class HandVenue:
         await self._runner.cleanup()
 
     def venue(self, *, lockstep=False):
+        if not lockstep:
+            self._running_since = asyncio.get_running_loop().time()
         base = f"127.0.0.1:{self.port}"
         control = f"ws://{base}/control" if lockstep else ""
         return Venue(
