@@ -6,12 +6,10 @@ control socket market time comes in slices (lock-step); against any other it is 
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from copy import copy
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -25,15 +23,15 @@ from flowguardian.feeds.base import (
     VenueRefused,
     silence_limit_ns,
 )
-from flowguardian.feeds.continuity import NO_ID, VENUE_NS, Lost, RowTuple
 from flowguardian.feeds.intake import BOOK_TICKER, MARK_PRICE, Intake, stream_of
 from flowguardian.feeds.limits import Limiter
+from flowguardian.feeds.live import Live
 from flowguardian.feeds.lockstep import Buffers, Control
 from flowguardian.feeds.markets import history_rows
 from flowguardian.feeds.pace import HostPace, MarketPace, Pace
 from flowguardian.feeds.quality import DataQuality
 from flowguardian.feeds.release import Release
-from flowguardian.feeds.rest import RECOVERABLE, Clock, Rest
+from flowguardian.feeds.rest import Clock, Rest
 from flowguardian.feeds.slices import Slices
 from flowguardian.feeds.socket_group import SocketGroup
 from flowguardian.feeds.sockets import StreamSocket
@@ -46,14 +44,10 @@ Rows = npt.NDArray[np.void]
 
 STREAMS_PER_SOCKET = 180
 """The venue allows 200 per connection."""
-_SLEPT_NS = 30 * SECOND_NS
-_UPKEEP_SECONDS = 1.0
-_LONGEST_WAIT_SECONDS = 0.1
 _FIRST_DELAY_SECONDS, _LOCKSTEP_FIRST_DELAY_SECONDS = 0.25, 0.01
 """Before a request is repeated; in slices the market stands meanwhile, and waiting longer changes nothing."""
 _PATIENCE_SECONDS, _LOCKSTEP_PATIENCE_SECONDS = 150.0, 5.0
 """How long a request waits for the venue's limit before its question is given up."""
-_SETTLE_SECONDS = 2.0
 _HANG_SECONDS, _LOCKSTEP_HANG_SECONDS = 30.0, 200.0
 """Clock rows come each second; in slices a venue that is being restarted is waited for."""
 _MARKET, _PUBLIC = "market", "public"
@@ -94,12 +88,7 @@ class BinanceFeed:
         self._market_pace = MarketPace()
         self._pace: Pace = self._market_pace if self._token else HostPace()
         self._history = np.zeros(0, ROW)
-        self._room, self._arrived = asyncio.Event(), asyncio.Event()
-        self._room.set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._filling: set[int] = set()
         self._connected = 0
-        self._early: list[RowTuple | Lost] = []
         self.patience_seconds = _LOCKSTEP_HANG_SECONDS if self._token else _HANG_SECONDS
         self._slices: Slices | None = None
         self._prepare_parts(Cursor())
@@ -119,6 +108,16 @@ class BinanceFeed:
         self._release = Release(self.symbols, options.clock_interval_ns, cursor.after_ns)
         plan = dict(self._plan())
         self.group = SocketGroup(plan, round(options.silence_seconds * SECOND_NS))
+        self._live = Live(
+            self._venue.operator,
+            self._rest,
+            self.intake,
+            self._upkeep,
+            self._release,
+            self.group,
+            options,
+            self,
+        )
         if self._token:
             self._slices = Slices(
                 Control(_with_query(self._venue.control, lockstep=self._token)),
@@ -153,7 +152,7 @@ class BinanceFeed:
             if not await self.sockets_up(self._options.gate_seconds):
                 raise self.silent(sorted(self.group.down()))
             ready = await self._slices.begin(cursor.next_ns)
-            self.start_ns, self.end_ns = ready.market_ns, ready.end_ns
+            self.start_ns = ready.market_ns
             self._market_pace.begin(self.start_ns)
             self._release.last_ns = max(cursor.after_ns, self.start_ns - 1)
             if cursor.next_ns and self.start_ns > cursor.next_ns:
@@ -161,9 +160,9 @@ class BinanceFeed:
                 for index in range(len(self.symbols)):
                     await self._upkeep.catch_up(index, self.start_ns)
             if not cursor.next_ns:
-                self._history = await self._read_history()
+                await self._read_history(self.start_ns)
         else:
-            await self._start_live(cursor)
+            self.start_ns = await self._live.begin(cursor, self._read_history)
         self._upkeep.begin(self.start_ns)
         self._connected = self.group.times_connected(_MARKET)
 
@@ -192,11 +191,11 @@ class BinanceFeed:
             self.group.sockets[name] = StreamSocket(
                 name,
                 url,
-                self._take if self._slices is None else self._slices.buffers.put,
+                self._live.take if self._slices is None else self._slices.buffers.put,
                 self._options,
                 self.intake.counts,
-                room=self._room,
-                went_down=self._woken if self._slices is None else self._slices.buffers.lost,
+                room=self._live.room,
+                went_down=self._live.woken if self._slices is None else self._slices.buffers.lost,
                 pace=self._pace,
                 proxied=self._venue.tls,
                 # In slices the same market sees the same attempts.
@@ -204,83 +203,6 @@ class BinanceFeed:
             )
         for socket in self.group.sockets.values():
             socket.begin()
-
-    def _take(self, name: str, frame: bytes) -> None:
-        self.intake.take(frame, self._rest.now_ns())
-        self._arrived.set()
-        if self.intake.pending > self._options.max_pending_rows:
-            self._room.clear()
-
-    def _woken(self, name: str) -> None:
-        self._arrived.set()
-
-    async def _start_live(self, cursor: Cursor) -> None:
-        if self._venue.operator:
-            # Our own venue stands until we listen, so that nothing is missed; its clock counts from then on.
-            if not await self.sockets_up(self._options.gate_seconds):
-                raise self.silent(sorted(self.group.down()))
-            await self._rest.operate(self._venue.operator, "resume")
-            await self._rest.measure_clock()
-        await self._prove_streams()
-        if cursor.next_ns:
-            await self._catch_up()
-        elif self._options.whole_bars:
-            await self._wait_for_whole_minute()
-        else:
-            self.start_ns = self._rest.now_ns()
-        self._release.last_ns = max(cursor.after_ns, self.start_ns - 1)
-        self._release.begin(self.start_ns)
-        self.intake.freshness.begin(self.start_ns)
-        if not cursor.next_ns:
-            await asyncio.sleep(self._options.closed_seconds)
-            self._history = await self._read_history()
-        self._spawn(self._keep_up())
-
-    async def _catch_up(self) -> None:
-        """What was traded since the tape ended, before any clock row can close a bar without it."""
-        for index in range(len(self.symbols)):
-            await self._upkeep.catch_up(index, self._rest.now_ns())
-        self.start_ns = self._rest.now_ns()
-        self._early = self.intake.release(self.start_ns)
-
-    async def _wait_for_whole_minute(self) -> None:
-        """The first bar is a whole one: what comes before it is history."""
-        align_ns = self._options.align_ns
-        self.start_ns = -(-self._rest.now_ns() // align_ns) * align_ns
-        while (left_ns := self.start_ns - self._rest.now_ns()) > 0:
-            self.check_tasks()
-            self._drop_before(self.intake.release(self._rest.now_ns()))
-            self._room.set()
-            await asyncio.sleep(min(left_ns / SECOND_NS, _LONGEST_WAIT_SECONDS))
-        self._drop_before(self.intake.release(self._rest.now_ns()))
-
-    def _drop_before(self, out: Sequence[RowTuple | Lost]) -> None:
-        self._early += [row for row in out if not isinstance(row, Lost) and row[VENUE_NS] >= self.start_ns]
-
-    async def _prove_streams(self) -> None:
-        freshness = self.intake.freshness
-        began_ns = self._rest.now_ns()
-        freshness.begin(began_ns)
-        asked: set[int] = set()
-        while missing := freshness.missing():
-            self.check_tasks()
-            if self._rest.now_ns() - began_ns > self._options.gate_seconds * SECOND_NS:
-                raise self.silent(missing)
-            quiet = [i for i, names in enumerate(self.intake.names) if names[0] in missing and i not in asked]
-            if quiet and self._rest.now_ns() - began_ns > self._options.gate_seconds * SECOND_NS / 10:
-                asked.add(quiet[0])
-                await self._prove_at_start(quiet[0])
-                continue
-            await self._until_arrived(_LONGEST_WAIT_SECONDS)
-
-    async def _prove_at_start(self, index: int) -> None:
-        """A symbol that has not traded since we listen: the venue's last trade is where its ids begin."""
-        trades = await self._rest.trades(self.symbols[index], None, 1)
-        line = self.intake.lines[index]
-        if trades and line.last_id == NO_ID:
-            line.last_id = trades[-1].id
-        if trades:
-            self.intake.freshness.saw(self.intake.names[index][0], self._rest.now_ns())
 
     def silent(self, missing: Sequence[str]) -> StreamSilent:
         errors = self.group.errors()
@@ -291,39 +213,19 @@ class BinanceFeed:
             "A path that moved connects and stays silent: compare the addresses with the venue's documents."
         )
 
-    async def _read_history(self) -> Rows:
+    async def _read_history(self, before_ns: int) -> None:
         options, bars = self._options, {}
         for index, symbol in enumerate(self.symbols):
-            bars[index] = await self._rest.bars(symbol, self.start_ns, options.bar_ns, options.history_bars)
-        return history_rows(bars)
+            bars[index] = await self._rest.bars(symbol, before_ns, options.bar_ns, options.history_bars)
+        self._history = history_rows(bars)
 
     def history(self) -> Rows:
         return self._history.copy()
 
     # ---- the rows
 
-    async def released(self) -> AsyncIterator[list[Released]]:
-        if self._slices is not None:
-            async for items in self._slices.released():
-                yield items
-            return
-        if early := self._release.live(self._early, self.start_ns):
-            self._early = []
-            yield early
-        while True:
-            self.check_tasks()
-            now_ns = self._rest.now_ns()
-            for index, number in self.intake.wants(now_ns):
-                if index not in self._filling:
-                    self._filling.add(index)
-                    self._spawn(self._backfill(index, number, now_ns))
-            items = self._release.live(self.intake.release(now_ns), now_ns)
-            self._room.set()
-            items += self.waiting_facts()
-            if items:
-                yield items
-            until_tick = (self._release.next_tick_ns - self._rest.now_ns()) / SECOND_NS
-            await self._until_arrived(min(max(until_tick, 0.0), _LONGEST_WAIT_SECONDS))
+    def released(self) -> AsyncIterator[list[Released]]:
+        return self._live.released() if self._slices is None else self._slices.released()
 
     async def ack(self) -> None:
         if self._slices is not None:
@@ -338,44 +240,19 @@ class BinanceFeed:
         self.instruments = self._upkeep.instruments
         return facts
 
-    async def _until_arrived(self, seconds: float) -> None:
-        self._arrived.clear()
-        try:
-            await asyncio.wait_for(self._arrived.wait(), seconds)
-        except TimeoutError:
-            return
-
-    async def _backfill(self, index: int, number: int, now_ns: int) -> None:
-        try:
-            await self._upkeep.backfill(index, number, now_ns)
-        finally:
-            self._filling.discard(index)
-            self._arrived.set()
-
-    async def _keep_up(self) -> None:
-        last_ns = self._rest.now_ns()
-        while True:
-            await asyncio.sleep(_UPKEEP_SECONDS)
-            now_ns = self._rest.now_ns()
-            if now_ns - last_ns > _SLEPT_NS:
-                # After a sleep of the host sockets look alive and are not.
-                self.renew_all()
-            last_ns = now_ns
-            await self.heal(now_ns)
-
     async def heal(self, now_ns: int) -> None:
         """Look after silent streams, filters and clock at this moment of the run clock."""
         if self._slices is not None:
             self._rest.set_now(now_ns)
             self._market_pace.moved(now_ns)
-        await self._ask_what_was_missed(now_ns)
+        await self.ask_what_was_missed(now_ns)
         dead = await self._upkeep.heal_silence(now_ns)
         if dead:
             self.intake.counts.silences += 1
             self.group.revive(dead, self.intake.freshness.fresh(now_ns), now_ns)
         await self._upkeep.look(now_ns)
 
-    async def _ask_what_was_missed(self, now_ns: int) -> None:
+    async def ask_what_was_missed(self, now_ns: int) -> None:
         """After a reconnect: a symbol that has not traded since would not show what it lost."""
         connected = self.group.times_connected(_MARKET)
         if connected == self._connected:
@@ -391,13 +268,13 @@ class BinanceFeed:
 
     async def sockets_up(self, seconds: float) -> bool:
         """Whether every socket is connected, waiting a bounded time for those that are not."""
-        self.check_tasks()
+        self._live.check_tasks()
         return await self.group.all_up(seconds)
 
     async def settle(self, seconds: float) -> None:
         """Wait for sockets that are connecting, and see whether a task died."""
         await self.group.settle(seconds)
-        self.check_tasks()
+        self._live.check_tasks()
 
     # ---- the end
 
@@ -418,47 +295,17 @@ class BinanceFeed:
         )
 
     async def drain(self) -> list[Released]:
-        """Our own venue stands still, what it sent is released up to there; another one is only left."""
-        if self._slices is not None:
-            await self._slices.pause()
-            return []
-        if not self._venue.operator:
-            return []
-        try:
-            stopped_ns = await self._rest.operate(self._venue.operator, "pause")
-        except RECOVERABLE:
-            return []  # It is gone: what it sent last is asked for when the run goes on.
-        for socket in self.group.sockets.values():
-            await socket.settle(_SETTLE_SECONDS)
-        await self._ask_what_was_missed(stopped_ns)
-        for index, number in self.intake.wants(stopped_ns):
-            await self._upkeep.backfill(index, number, stopped_ns)
-        return self._release.live(self.intake.release(stopped_ns), stopped_ns)
+        if self._slices is None:
+            return await self._live.drain()
+        await self._slices.pause()
+        return []
 
     async def close(self) -> None:
         if self._slices is not None:
             await self._slices.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._live.close()
         await self.group.close()
         await self._rest.close()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled() or task.exception() is None:
-            self._tasks.discard(task)
-
-    def check_tasks(self) -> None:
-        """A task that died ends the feed with its reason: none dies unseen."""
-        self.group.check()
-        for task in tuple(self._tasks):
-            if task.done():
-                task.result()
 
 
 def _with_query(url: str, **values: str) -> str:
