@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from flowguardian.ops import settings_checks
 from flowguardian.ops.settings_run import Acceptance, Market, Notify, Paper, Run
+from flowguardian.ops.settings_stores import Stores
 from flowguardian.ops.settings_trading import (
     TIMEFRAME_SECONDS,
     Account,
@@ -74,6 +75,7 @@ class Settings(Block):
     universe: Universe = section(Universe, "What is traded.")
     market: Market = section(Market, "Where market data comes from.")
     run: Run = section(Run, "The processes of a run.")
+    stores: Stores = section(Stores, "Copies of the journal in stores, kept by a process of their own.")
     notify: Notify = section(Notify, "Messages to people, sent from outside the trading process.")
     acceptance: Acceptance = section(Acceptance, "When a run passes. Fixed before it starts.")
 
