@@ -52,25 +52,25 @@ RUNS = _table(
     Column("config", JSONB),
 )  # fmt: skip
 SIGNALS = _table(
-    "signals", *_texts("symbol", "strategy", "pattern"), Column("side", Integer), *_counts("bar_ns"),
+    "signals", *_texts("symbol", "strategy", "pattern"), Column("side", BigInteger), *_counts("bar_ns"),
     *_amounts("price", "bid", "ask", "stop_distance"), Column("atr", Double), Column("body", JSONB),
 )  # fmt: skip
 DECISIONS = _table(
-    "decisions", *_texts("symbol", "strategy", "code"), Column("side", Integer),
+    "decisions", *_texts("symbol", "strategy", "code"), Column("side", BigInteger),
     Column("limit_value", Double), Column("value", Double), *_texts("release"), *_counts("release_ns"),
     *_amounts("wanted", "granted"), Column("body", JSONB),
 )  # fmt: skip
 ORDERS = _table(
-    "orders", *_counts("order_id"), *_texts("symbol", "strategy", "purpose"), Column("side", Integer),
+    "orders", *_counts("order_id"), *_texts("symbol", "strategy", "purpose"), Column("side", BigInteger),
     *_amounts("qty", "limit_price", "reserved", "filled"), *_texts("reason", "bound", "message"),
-    Column("code", Integer),
+    Column("code", BigInteger),
 )  # fmt: skip
 FILLS = _table(
-    "fills", *_counts("order_id", "fill_id"), *_texts("symbol"), Column("side", Integer),
+    "fills", *_counts("order_id", "fill_id"), *_texts("symbol"), Column("side", BigInteger),
     *_amounts("qty", "price", "fee"),
 )  # fmt: skip
 POSITIONS = _table(
-    "positions", *_texts("symbol", "strategy", "reason"), Column("side", Integer), *_counts("order_id"),
+    "positions", *_texts("symbol", "strategy", "reason"), Column("side", BigInteger), *_counts("order_id"),
     *_amounts("qty", "closed", "price", "realised", "fees", "funding"), *_counts("opened_ns"),
 )  # fmt: skip
 EQUITY = _table("equity", *_amounts("equity", "balance", "unrealised", "peak_equity", "exposure"))
