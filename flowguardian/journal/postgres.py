@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from flowguardian.journal.chain import Record
-from flowguardian.journal.postgres_rows import Columns, placed, placed_ops
+from flowguardian.journal.postgres_rows import Columns, placed
 from flowguardian.journal.postgres_tables import CURSORS, TABLES, migrate
 from flowguardian.journal.views import START, Identity, Mark, Marks, Source, StoreTrouble, without_secrets
 
@@ -57,10 +57,9 @@ class PostgresView:
         fresh = [record for record in records if record.seq > mark.seq]
         if not fresh:
             return
-        place = placed if source is Source.JOURNAL else placed_ops
         rows: dict[str, list[Columns]] = defaultdict(list)
         for record in fresh:
-            for name, columns in place(self._run_id, record):
+            for name, columns in placed(self._run_id, source, record):
                 rows[name].append(columns)
         moved = Mark(fresh[-1].seq, fresh[-1].hash)
         with self._trouble(), self._open_connection.begin():

@@ -17,7 +17,7 @@ from flowguardian.execution.money import decimal
 from flowguardian.journal import postgres_tables as tables
 from flowguardian.journal.chain import Record
 from flowguardian.journal.ops_events import OPS_KINDS, FaultAnnounced, Incident, decode_ops
-from flowguardian.journal.views import storable, storable_tree
+from flowguardian.journal.views import Source, storable, storable_tree
 
 Columns = dict[str, Any]
 Placed = tuple[str, Columns]
@@ -33,8 +33,18 @@ def moment(ts_ns: int) -> datetime:
     return EPOCH + timedelta(microseconds=ts_ns // 1000)
 
 
-def placed(run_id: str, record: Record) -> Iterator[Placed]:
-    """The table rows of a journal row."""
+def placed(run_id: str, source: Source, record: Record) -> Iterator[Placed]:
+    """The table rows of a row of the journal or of the ops journal."""
+    place = _placed if source is Source.JOURNAL else _placed_ops
+    for name, columns in place(run_id, record):
+        # Texts of a venue, an operator or a traceback may hold anything.
+        yield (
+            name,
+            {key: storable(value) if isinstance(value, str) else value for key, value in columns.items()},
+        )
+
+
+def _placed(run_id: str, record: Record) -> Iterator[Placed]:
     base = _base(run_id, record)
     writer = _WRITERS.get(record.kind)
     if writer is None:
@@ -54,8 +64,7 @@ def placed(run_id: str, record: Record) -> Iterator[Placed]:
         yield tables.EQUITY.name, {**base, **point}
 
 
-def placed_ops(run_id: str, record: Record) -> Iterator[Placed]:
-    """The table rows of a row of the ops journal."""
+def _placed_ops(run_id: str, record: Record) -> Iterator[Placed]:
     if record.kind not in SHOWN_OPS:
         return
     columns: Columns = {"severity": "", "source": "", "what": record.kind, "sample": ""}
@@ -63,12 +72,12 @@ def placed_ops(run_id: str, record: Record) -> Iterator[Placed]:
     if isinstance(row, Incident):
         columns = {
             "severity": row.severity.value,
-            "source": storable(row.source),
-            "what": storable(row.what),
-            "sample": storable(row.sample),
+            "source": row.source,
+            "what": row.what,
+            "sample": row.sample,
         }
     elif isinstance(row, FaultAnnounced):
-        columns |= {"source": storable(row.target), "what": storable(row.fault)}
+        columns |= {"source": row.target, "what": row.fault}
     yield tables.INCIDENTS.name, {**_base(run_id, record), **columns, "body": _body(record)}
 
 
@@ -125,7 +134,7 @@ _NO_DECISION: Columns = dict.fromkeys(
 def _refused(row: ev.EntryRefused) -> Columns:
     return _NO_DECISION | {
         "symbol": row.symbol, "strategy": row.strategy, "side": row.side, "code": row.code.value,
-        "limit_value": row.limit, "value": row.value, "release": storable(row.release),
+        "limit_value": row.limit, "value": row.value, "release": row.release,
         "release_ns": row.release_ns,
     }  # fmt: skip
 
@@ -151,7 +160,7 @@ def _decided(row: ev.Row) -> Columns:
     )
     return _NO_DECISION | {
         "symbol": getattr(row, "symbol", None), "strategy": getattr(row, "strategy", None),
-        "side": getattr(row, "side", None), "code": None if code is None else storable(str(code)),
+        "side": getattr(row, "side", None), "code": None if code is None else str(code),
     }  # fmt: skip
 
 
@@ -175,13 +184,13 @@ _NO_ORDER: Columns = dict.fromkeys(
 def _requested(row: ev.OrderRequested) -> Columns:
     return _NO_ORDER | {
         "order_id": row.order_id, "symbol": row.symbol, "strategy": row.strategy, "side": row.side,
-        "purpose": row.purpose.value, "reason": storable(row.reason), "bound": row.bound,
+        "purpose": row.purpose.value, "reason": row.reason, "bound": row.bound,
         **_amounts(row, "qty", "limit_price", "reserved"),
     }  # fmt: skip
 
 
 def _rejected(row: ev.OrderRejected) -> Columns:
-    return _order(row) | {"code": row.code, "message": storable(row.message)}
+    return _order(row) | {"code": row.code, "message": row.message}
 
 
 def _expired(row: ev.OrderExpired) -> Columns:

@@ -29,7 +29,7 @@ NASTY = "한국어 진입 거절 \0 끝 \\u0000 'quoted' 😀"
 SHOWN = NASTY.replace("\0", "\N{SYMBOL FOR NULL}")
 DEADLINE_SECONDS = 20.0
 PACE = Pace(
-    batch_rows=25, poll_seconds=0.05, retry_first_seconds=0.05, retry_longest_seconds=0.2,
+    batch_rows=5, poll_seconds=0.05, retry_first_seconds=0.05, retry_longest_seconds=0.2,
     answer_seconds=0.5, beat_seconds=0.2,
 )  # fmt: skip
 

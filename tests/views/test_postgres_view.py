@@ -126,8 +126,8 @@ def test_a_lost_cursor_or_a_second_delivery_changes_nothing(postgres, run_dir, r
     records = told(run_dir)
     view = view_of(postgres, run_id)
     view.open()
-    view.deliver(Source.JOURNAL, records[:200])
-    view.deliver(Source.JOURNAL, records[100:])
+    view.deliver(Source.JOURNAL, records[:20])
+    view.deliver(Source.JOURNAL, records[10:])
     once = content(postgres.address(), run_id)
     with psycopg.connect(postgres.address()) as db:
         db.execute(f"DELETE FROM {SCHEMA}.cursors WHERE run_id = %s", [run_id])
@@ -164,7 +164,9 @@ def test_a_rebuild_gives_identical_content(postgres, run_dir, run_id):
     assert content(postgres.address(), run_id) == before
 
 
-def test_rows_of_another_journal_under_the_same_name_are_replaced(postgres, run_dir, run_id, tmp_path_factory):
+def test_rows_of_another_journal_under_the_same_name_are_replaced(
+    postgres, run_dir, run_id, tmp_path_factory
+):
     write(run_dir / JOURNAL, list(every_kind()), ev.encode)
     drained(worker(store_of(postgres, run_id), run_dir))
     other = tmp_path_factory.mktemp("other")
@@ -184,10 +186,10 @@ def test_a_full_disk_keeps_nothing_of_a_batch_and_the_view_catches_up(postgres, 
     made.open()
     made.close()
     with psycopg.connect(address) as db:
-        # What Postgres says when a table cannot grow (SQLSTATE 53100), after the ninetieth row.
+        # What Postgres says when a table cannot grow (SQLSTATE 53100), after the twelfth row.
         db.execute(
             f"CREATE FUNCTION {SCHEMA}.full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-            " IF NEW.seq > 90 THEN RAISE EXCEPTION 'could not extend file: No space left on device'"
+            " IF NEW.seq > 12 THEN RAISE EXCEPTION 'could not extend file: No space left on device'"
             " USING ERRCODE = '53100'; END IF; RETURN NEW; END $$"
         )
         db.execute(
@@ -256,7 +258,9 @@ def foreign(address: str) -> list[tuple[object, ...]]:
     """A schema of somebody else, down to the place and transaction of each of its rows."""
     with psycopg.connect(address) as db:
         rows = db.execute("SELECT ctid::text, xmin::text, * FROM other.thing ORDER BY id").fetchall()
-        files = db.execute("SELECT relname, relfilenode FROM pg_class WHERE relnamespace = 'other'::regnamespace")
+        files = db.execute(
+            "SELECT relname, relfilenode FROM pg_class WHERE relnamespace = 'other'::regnamespace"
+        )
         return [*rows, *sorted(files.fetchall())]
 
 
@@ -308,7 +312,7 @@ def test_two_observers_that_start_together_migrate_once(postgres, run_id):
 
 @pytest.mark.parametrize(
     "address",
-    ["postgresql://flowguardian:{}@/postgres?host={}", "postgresql://u:{}@127.0.0.1:1/none", "postgresql://x:{}"],
+    ["postgresql://flowguardian:{}@/postgres?host={}", "postgresql://u:{}@127.0.0.1:1/none", "{}://u:p"],
 )
 def test_no_message_shows_the_password_of_an_address(postgres, run_id, address):
     secret = "pl@nted-s3cret"
