@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -48,8 +47,3 @@ def valkey(tmp_path_factory) -> Iterator[EmbeddedValkey]:
 def run_id(request) -> str:
     """A run of its own for each test: they share the servers."""
     return f"run-{request.node.name}"[:60]
-
-
-@pytest.fixture
-def run_dir(tmp_path) -> Path:
-    return tmp_path

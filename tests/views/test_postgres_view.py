@@ -69,10 +69,10 @@ def units(rows, kind: type, *names: str) -> list[Decimal]:
     return [Decimal(sum(getattr(row, name) for row in found)).scaleb(-8) for name in names]
 
 
-def test_row_counts_and_sums_of_every_table_equal_the_journal(postgres, run_dir, run_id):
-    told(run_dir)
-    drained(worker(store_of(postgres, run_id), run_dir))
-    rows = [row for _, row in read_rows(run_dir / JOURNAL)]
+def test_row_counts_and_sums_of_every_table_equal_the_journal(postgres, tmp_path, run_id):
+    told(tmp_path)
+    drained(worker(store_of(postgres, run_id), tmp_path))
+    rows = [row for _, row in read_rows(tmp_path / JOURNAL)]
     kinds = Counter(type(row).__name__ for row in rows)
     found = {name: len(texts) for name, texts in content(postgres.address(), run_id).items()}
     incidents = found.pop("incidents")
@@ -81,7 +81,7 @@ def test_row_counts_and_sums_of_every_table_equal_the_journal(postgres, run_dir,
     assert sum(found.values()) == len(rows)
     entries = sum(isinstance(row, ev.OrderRequested) and row.purpose is ev.Purpose.ENTRY for row in rows)
     assert points == kinds["CheckpointTaken"] + entries
-    ops = [o.decode_ops(record.kind, record.body) for record in read_chain(run_dir / OPS)]
+    ops = [o.decode_ops(record.kind, record.body) for record in read_chain(tmp_path / OPS)]
     shown = o.Incident | o.FaultAnnounced | o.HostSlept | o.ClockStepped
     assert incidents == sum(isinstance(row, shown) for row in ops)
 
@@ -101,12 +101,12 @@ def test_row_counts_and_sums_of_every_table_equal_the_journal(postgres, run_dir,
     assert sums(address, "checkpoints", run_id, "", *taken) == units(rows, ev.CheckpointTaken, *taken)
 
 
-def test_every_kind_of_row_finds_its_table_and_korean_and_nul_survive(postgres, run_dir, run_id):
+def test_every_kind_of_row_finds_its_table_and_korean_and_nul_survive(postgres, tmp_path, run_id):
     rows = list(every_kind())
-    write(run_dir / JOURNAL, rows, ev.encode)
+    write(tmp_path / JOURNAL, rows, ev.encode)
     incident = o.Incident(5, o.Severity.WARNING, NASTY, NASTY, NASTY)
-    write(run_dir / OPS, [incident], o.encode_ops)
-    drained(worker(store_of(postgres, run_id), run_dir))
+    write(tmp_path / OPS, [incident], o.encode_ops)
+    drained(worker(store_of(postgres, run_id), tmp_path))
     with psycopg.connect(postgres.address()) as db:
         for name, kinds in HERE.items():
             found = db.execute(f"SELECT kind FROM {SCHEMA}.{name} WHERE run_id = %s", [run_id]).fetchall()
@@ -122,8 +122,8 @@ def test_every_kind_of_row_finds_its_table_and_korean_and_nul_survive(postgres, 
         assert set(HERE) | {"equity", "incidents"} == set(TABLES)
 
 
-def test_a_lost_cursor_or_a_second_delivery_changes_nothing(postgres, run_dir, run_id):
-    records = told(run_dir)
+def test_a_lost_cursor_or_a_second_delivery_changes_nothing(postgres, tmp_path, run_id):
+    records = told(tmp_path)
     view = view_of(postgres, run_id)
     view.open()
     view.deliver(Source.JOURNAL, records[:20])
@@ -139,8 +139,8 @@ def test_a_lost_cursor_or_a_second_delivery_changes_nothing(postgres, run_dir, r
     again.close()
 
 
-def test_of_two_writers_the_one_that_is_behind_is_told_so_and_keeps_nothing(postgres, run_dir, run_id):
-    records = told(run_dir)
+def test_of_two_writers_the_one_that_is_behind_is_told_so_and_keeps_nothing(postgres, tmp_path, run_id):
+    records = told(tmp_path)
     first, second = view_of(postgres, run_id), view_of(postgres, run_id)
     first.open()
     second.open()
@@ -153,22 +153,22 @@ def test_of_two_writers_the_one_that_is_behind_is_told_so_and_keeps_nothing(post
     second.close()
 
 
-def test_a_rebuild_gives_identical_content(postgres, run_dir, run_id):
-    told(run_dir)
-    drained(worker(store_of(postgres, run_id), run_dir))
+def test_a_rebuild_gives_identical_content(postgres, tmp_path, run_id):
+    told(tmp_path)
+    drained(worker(store_of(postgres, run_id), tmp_path))
     before = content(postgres.address(), run_id)
     with psycopg.connect(postgres.address()) as db:
         db.execute(f"UPDATE {SCHEMA}.fills SET fee = fee + 1 WHERE run_id = %s", [run_id])
     assert content(postgres.address(), run_id) != before
-    drained(worker(store_of(postgres, run_id), run_dir, rebuild=True))
+    drained(worker(store_of(postgres, run_id), tmp_path, rebuild=True))
     assert content(postgres.address(), run_id) == before
 
 
 def test_rows_of_another_journal_under_the_same_name_are_replaced(
-    postgres, run_dir, run_id, tmp_path_factory
+    postgres, tmp_path, run_id, tmp_path_factory
 ):
-    write(run_dir / JOURNAL, list(every_kind()), ev.encode)
-    drained(worker(store_of(postgres, run_id), run_dir))
+    write(tmp_path / JOURNAL, list(every_kind()), ev.encode)
+    drained(worker(store_of(postgres, run_id), tmp_path))
     other = tmp_path_factory.mktemp("other")
     told(other)
     said: list[str] = []
@@ -179,8 +179,8 @@ def test_rows_of_another_journal_under_the_same_name_are_replaced(
     assert sums(postgres.address(), "fills", run_id, "", "fee") == fees
 
 
-def test_a_full_disk_keeps_nothing_of_a_batch_and_the_view_catches_up(postgres, run_dir, run_id):
-    records = told(run_dir)
+def test_a_full_disk_keeps_nothing_of_a_batch_and_the_view_catches_up(postgres, tmp_path, run_id):
+    records = told(tmp_path)
     address = postgres.address()
     made = view_of(postgres, run_id)
     made.open()
@@ -197,7 +197,7 @@ def test_a_full_disk_keeps_nothing_of_a_batch_and_the_view_catches_up(postgres, 
             f" WHEN (NEW.run_id = '{run_id}') EXECUTE FUNCTION {SCHEMA}.full()"
         )
     said: list[str] = []
-    busy = worker(store_of(postgres, run_id), run_dir, said)
+    busy = worker(store_of(postgres, run_id), tmp_path, said)
     standing = wait_for(busy, "waiting", len(records))
     assert "No space left on device" in standing.why and standing.since
     assert 0 < standing.seq < len(records) and standing.behind == len(records) - standing.seq
@@ -213,15 +213,15 @@ def test_a_full_disk_keeps_nothing_of_a_batch_and_the_view_catches_up(postgres, 
 
 
 @FREEZES
-def test_a_frozen_server_is_noticed_and_caught_up_with_when_it_thaws(postgres, run_dir, run_id):
-    records = told(run_dir)
-    busy = worker(store_of(postgres, run_id), run_dir)
+def test_a_frozen_server_is_noticed_and_caught_up_with_when_it_thaws(postgres, tmp_path, run_id):
+    records = told(tmp_path)
+    busy = worker(store_of(postgres, run_id), tmp_path)
     wait_for(busy, "current", len(records))
     pids = backends(postgres)
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
-        write(run_dir / JOURNAL, list(every_kind())[1:3], ev.encode)
+        write(tmp_path / JOURNAL, list(every_kind())[1:3], ev.encode)
         standing = wait_for(busy, "waiting", len(records) + 2)
         assert standing.behind == 2
     finally:
@@ -240,14 +240,14 @@ def backends(store) -> list[int]:
 
 
 @FREEZES
-def test_a_killed_server_is_started_again_and_the_view_goes_on(postgres, run_dir, run_id):
-    records = told(run_dir)
+def test_a_killed_server_is_started_again_and_the_view_goes_on(postgres, tmp_path, run_id):
+    records = told(tmp_path)
     made = At("postgres", "", lambda _: view_of(postgres, run_id))
-    busy = worker(made, run_dir)
+    busy = worker(made, tmp_path)
     wait_for(busy, "current", len(records))
     killed = postgres.server.pid
     os.kill(killed, signal.SIGKILL)
-    write(run_dir / JOURNAL, list(every_kind())[1:3], ev.encode)
+    write(tmp_path / JOURNAL, list(every_kind())[1:3], ev.encode)
     wait_for(busy, "current", len(records) + 2)
     assert postgres.server.pid != killed
     assert len(content(postgres.address(), run_id)["lifecycle"]) > 2
@@ -264,17 +264,17 @@ def foreign(address: str) -> list[tuple[object, ...]]:
         return [*rows, *sorted(files.fetchall())]
 
 
-def test_a_foreign_schema_and_other_runs_are_identical_after_run_and_clean_up(postgres, run_dir, run_id):
+def test_a_foreign_schema_and_other_runs_are_identical_after_run_and_clean_up(postgres, tmp_path, run_id):
     address = postgres.address()
     with psycopg.connect(address) as db:
         db.execute("CREATE SCHEMA other")
         db.execute("CREATE TABLE other.thing (id int PRIMARY KEY, text text)")
         db.execute("INSERT INTO other.thing SELECT n, '남의 것 ' || n FROM generate_series(1, 1000) n")
     before = foreign(address)
-    told(run_dir)
-    drained(worker(store_of(postgres, f"{run_id}-a"), run_dir))
+    told(tmp_path)
+    drained(worker(store_of(postgres, f"{run_id}-a"), tmp_path))
     kept = content(address, f"{run_id}-a")
-    drained(worker(store_of(postgres, f"{run_id}-b"), run_dir))
+    drained(worker(store_of(postgres, f"{run_id}-b"), tmp_path))
     view = view_of(postgres, f"{run_id}-b")
     view.open()
     assert view.drop() > len(kept["fills"])
