@@ -37,7 +37,7 @@ class PostgresView:
         self._raw: psycopg.Connection[Any] | None = None
         self._marks: Marks = {}
 
-    def open(self) -> Marks:
+    def connect(self) -> Marks:
         """Connect, migrate, read the cursor."""
         with self._trouble():
             self._engine = create_engine(

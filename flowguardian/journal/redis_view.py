@@ -76,7 +76,7 @@ class RedisView:
         self._marks: Marks = {}
         self._positions: dict[str, dict[str, str]] = {}
 
-    def open(self) -> Marks:
+    def connect(self) -> Marks:
         """Connect and read the cursor and the open positions."""
         with self._trouble():
             self._client = connect(self._address, self._answer_seconds)

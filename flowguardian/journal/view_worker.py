@@ -179,7 +179,7 @@ class ViewWorker:
             view = self._view = self._store.view()
         finally:
             self._waits_since = None
-        marks = self._call(view.open)
+        marks = self._call(view.connect)
         strange = [source for source, mark in marks.items() if not tails[source].holds(mark)]
         if strange:
             self._report(
@@ -188,7 +188,7 @@ class ViewWorker:
         if strange or self._rebuild:
             self._call(view.drop)
             self._rebuild = False
-            marks = self._call(view.open)
+            marks = self._call(view.connect)
         self._marks = marks
         return view
 

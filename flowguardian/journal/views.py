@@ -59,7 +59,7 @@ class Identity(NamedTuple):
 class View(Protocol):
     """One store. Every method may raise StoreTrouble; then nothing of that call was kept."""
 
-    def open(self) -> Marks:
+    def connect(self) -> Marks:
         """Connect, bring the store's structure up to date, say how far it has come."""
 
     def deliver(self, source: Source, records: Sequence[Record]) -> None:

@@ -25,7 +25,8 @@ def read(name: str):
 
 
 def board() -> list[dict]:
-    return read("deploy/grafana/boards/flowguardian.json")["panels"]
+    found: list[dict] = read("deploy/grafana/boards/flowguardian.json")["panels"]
+    return found
 
 
 def test_every_port_is_bound_to_loopback_and_no_password_is_written_down():

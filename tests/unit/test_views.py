@@ -48,7 +48,7 @@ class MemoryView:
     def place(self) -> str:
         return "memory"
 
-    def open(self) -> Marks:
+    def connect(self) -> Marks:
         self.opened += 1
         self._answer()
         return {source: Mark(rows[-1].seq, rows[-1].hash) for source, rows in self.rows.items() if rows}

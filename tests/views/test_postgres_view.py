@@ -125,14 +125,14 @@ def test_every_kind_of_row_finds_its_table_and_korean_and_nul_survive(postgres, 
 def test_a_lost_cursor_or_a_second_delivery_changes_nothing(postgres, tmp_path, run_id):
     records = told(tmp_path)
     view = view_of(postgres, run_id)
-    view.open()
+    view.connect()
     view.deliver(Source.JOURNAL, records[:20])
     view.deliver(Source.JOURNAL, records[10:])
     once = content(postgres.address(), run_id)
     with psycopg.connect(postgres.address()) as db:
         db.execute(f"DELETE FROM {SCHEMA}.cursors WHERE run_id = %s", [run_id])
     again = view_of(postgres, run_id)
-    assert again.open() == {}
+    assert again.connect() == {}
     again.deliver(Source.JOURNAL, records)
     assert content(postgres.address(), run_id) == once
     view.close()
@@ -142,13 +142,13 @@ def test_a_lost_cursor_or_a_second_delivery_changes_nothing(postgres, tmp_path, 
 def test_of_two_writers_the_one_that_is_behind_is_told_so_and_keeps_nothing(postgres, tmp_path, run_id):
     records = told(tmp_path)
     first, second = view_of(postgres, run_id), view_of(postgres, run_id)
-    first.open()
-    second.open()
+    first.connect()
+    second.connect()
     first.deliver(Source.JOURNAL, records[:10])
     with pytest.raises(StoreTrouble, match="not where this view left it"):
         second.deliver(Source.JOURNAL, records)
     assert len(content(postgres.address(), run_id)["signals"]) <= 10
-    assert second.open()[Source.JOURNAL].seq == 10
+    assert second.connect()[Source.JOURNAL].seq == 10
     first.close()
     second.close()
 
@@ -183,7 +183,7 @@ def test_a_full_disk_keeps_nothing_of_a_batch_and_the_view_catches_up(postgres, 
     records = told(tmp_path)
     address = postgres.address()
     made = view_of(postgres, run_id)
-    made.open()
+    made.connect()
     made.close()
     with psycopg.connect(address) as db:
         # What Postgres says when a table cannot grow (SQLSTATE 53100), after the twelfth row.
@@ -276,7 +276,7 @@ def test_a_foreign_schema_and_other_runs_are_identical_after_run_and_clean_up(po
     kept = content(address, f"{run_id}-a")
     drained(worker(store_of(postgres, f"{run_id}-b"), tmp_path))
     view = view_of(postgres, f"{run_id}-b")
-    view.open()
+    view.connect()
     assert view.drop() > len(kept["fills"])
     view.close()
     assert not any(content(address, f"{run_id}-b").values())
@@ -293,7 +293,7 @@ def test_two_observers_that_start_together_migrate_once(postgres, run_id):
 
     def start(view: PostgresView) -> None:
         try:
-            view.open()
+            view.connect()
         except StoreTrouble as error:
             failed.append(error)
 
@@ -319,7 +319,7 @@ def test_no_message_shows_the_password_of_an_address(postgres, run_id, address):
     host = postgres.server.folder
     view = PostgresView(address.format(secret, host), Identity("test", run_id), 2.0)
     with pytest.raises(StoreTrouble) as trouble:
-        view.open()
+        view.connect()
     view.close()
     assert "s3cret" not in str(trouble.value)
     assert trouble.value.__suppress_context__

@@ -99,8 +99,8 @@ def test_every_kind_of_row_is_taken_and_korean_and_nul_survive(valkey, client, t
 def test_a_second_delivery_or_a_second_writer_counts_nothing_twice(valkey, client, tmp_path, run_id):
     records = told(tmp_path)
     first, second = view_of(valkey, run_id), view_of(valkey, run_id)
-    first.open()
-    second.open()
+    first.connect()
+    second.connect()
     first.deliver(Source.JOURNAL, records)
     once = shown(client, run_id)
     first.deliver(Source.JOURNAL, records[5:])
@@ -200,6 +200,6 @@ def test_no_message_shows_the_password_of_an_address(valkey, run_id):
     for address in ("redis://:pl@nted-s3cret@127.0.0.1:1/0", "redis://:pl@nted-s3cret@127.0.0.1:no/0"):
         view = RedisView(address, Identity("test", run_id), 1.0, ttl_seconds=15, stream_rows=1)
         with pytest.raises(StoreTrouble) as trouble:
-            view.open()
+            view.connect()
         assert "s3cret" not in str(trouble.value)
         view.close()
