@@ -78,8 +78,10 @@ def is_reachable(path: Path) -> bool:
 class Server:
     """One server process with its private folder, started again when it ended."""
 
-    def __init__(self, name: str, stores: Path, log: Path, adopt: Adopt, account: Account | None) -> None:
-        self.name, self.stores, self.account = name, stores, account
+    def __init__(self, name: str, stores: Path, log: Path, adopt: Adopt) -> None:
+        self.name, self.stores = name, stores
+        self.account: Account | None = None
+        """Whom it runs as; None = as this process."""
         self.password = secrets.token_urlsafe(24)
         self._log, self._adopt = log, adopt
         self._left = stores / f"{name}.process.json"
@@ -167,7 +169,9 @@ class Server:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
-        self._left.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            # What cannot be removed names a process that is gone, which the next one sees.
+            self._left.unlink(missing_ok=True)
 
     def _forget(self) -> None:
         if self._release is not None:

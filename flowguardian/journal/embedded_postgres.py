@@ -54,7 +54,7 @@ class EmbeddedPostgres:
     def __init__(
         self, programs: Path, stores: Path, log: Path, adopt: Adopt, whose: Identity, answer_seconds: float
     ) -> None:
-        self.server = Server(self.name, stores, log, adopt, other_account())
+        self.server = Server(self.name, stores, log, adopt)
         self._programs, self._stores = programs, stores
         self._whose, self._answer_seconds = whose, answer_seconds
         self._failures = self._port = 0
@@ -68,6 +68,7 @@ class EmbeddedPostgres:
         """Start the server if it does not run; its address with password."""
         if not self.server.runs:
             self._ready = False
+            self.server.account = other_account()
             try:
                 self._start()
             except StoreTrouble:

@@ -34,7 +34,7 @@ class EmbeddedValkey:
         self, program: Path, stores: Path, log: Path, adopt: Adopt, whose: Identity, answer_seconds: float,
         *, ttl_seconds: int, stream_rows: int,
     ) -> None:  # fmt: skip
-        self.server = Server(self.name, stores, log, adopt, None)
+        self.server = Server(self.name, stores, log, adopt)
         self._program, self._whose, self._answer_seconds = program, whose, answer_seconds
         self._ttl_seconds, self._stream_rows = ttl_seconds, stream_rows
         self._ready = False

@@ -140,7 +140,8 @@ class ViewWorker:
             while not self.drained and not self._leave.is_set():
                 try:
                     self._serve(tails)
-                except (StoreTrouble, sqlite3.Error, msgspec.DecodeError, UnknownRow) as error:
+                except (StoreTrouble, sqlite3.Error, OSError, msgspec.DecodeError, UnknownRow) as error:
+                    # OSError: the disk of an embedded server is full, or its folder is gone.
                     self._troubled(str(error))
                 finally:
                     self._disconnect()

@@ -107,8 +107,9 @@ def _registered(run_dir: Path) -> Callable[[str, int], Callable[[], None]]:
         account = str(run_dir.absolute())
         try:
             entry = registry.register(name, run_dir.name, account=account, pid=pid, parent_pid=os.getpid())
-        except ProcessLookupError:
-            # It ended at once; whoever waits for its answer says so.
+        except OSError:
+            # It ended at once, and whoever waits for its answer says so; or the registry cannot be written,
+            # and the run's folder names the process all the same.
             return lambda: None
         return lambda: registry.unregister(entry)
 
