@@ -23,7 +23,7 @@ import msgspec
 
 from flowguardian.journal.views import StoreTrouble
 from flowguardian.ops.platform_files import atomic_write
-from flowguardian.ops.platform_process import kill_tree, start_time_of
+from flowguardian.ops.platform_process import ending_with_starter, kill_tree, start_time_of
 from flowguardian.ops.platform_signals import FAST_STOP
 
 START_SECONDS, STOP_SECONDS, LOOK_SECONDS = 30.0, 10.0, 0.05
@@ -114,13 +114,16 @@ class Server:
         if sys.platform != "win32" and self.account is not None:
             os.chown(path, self.account.uid, self.account.gid)
 
-    def start(self, argv: Sequence[str | Path], stdin: bytes = b"") -> None:
-        """Start the process; its output goes to its own log. Raises StoreTrouble."""
+    def start(self, argv: Sequence[str | Path], *, ends_by: int, stdin: bytes = b"") -> None:
+        """Start the process; its output goes to its own log. Raises StoreTrouble.
+
+        On Linux it gets the signal `ends_by` when the thread that calls this ends.
+        """
         self._forget()
         self._log.parent.mkdir(parents=True, exist_ok=True)
         try:
             with self._log.open("ab") as log:
-                self._process = self._open(argv, log.fileno(), subprocess.PIPE)
+                self._process = self._open(argv, log.fileno(), subprocess.PIPE, ends_by=ends_by)
         except OSError as error:
             raise StoreTrouble(f"{self.name} could not be started: {error}") from error
         pid = self._process.pid
@@ -178,18 +181,21 @@ class Server:
             self._release()
         self._process = self._release = None
 
-    def _open(self, argv: Sequence[str | Path], log: int, stdin: int) -> subprocess.Popen[bytes]:
+    def _open(
+        self, argv: Sequence[str | Path], log: int, stdin: int, *, ends_by: int = 0
+    ) -> subprocess.Popen[bytes]:
         kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
         environment = {**kept, "LC_ALL": "C", "TZ": "UTC"}
-        words = [str(word) for word in argv]
+        words, account = [str(word) for word in argv], self.account
         if sys.platform == "win32":
             return subprocess.Popen(
                 words, cwd=self.folder, env=environment, stdin=stdin, stdout=log, stderr=log,
                 creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
             )  # fmt: skip
+        if ends_by and (launched := ending_with_starter(words, ends_by, account)) is not None:
+            words, account = launched, None
         # A group of its own: a Ctrl-C in the terminal must not end it before the last rows are in. It stays
         # in the session, so that whoever ends this process finds it.
-        account = self.account
         return subprocess.Popen(
             words, cwd=self.folder, env=environment, stdin=stdin, stdout=log, stderr=log,
             process_group=0, user=account.uid if account else None, group=account.gid if account else None,

