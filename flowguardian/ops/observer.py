@@ -22,6 +22,7 @@ from flowguardian.journal.views import FILES, Identity, Source, Tail, View
 from flowguardian.ops.log import configure_logging, get
 from flowguardian.ops.manifest import read_manifest
 from flowguardian.ops.platform_files import atomic_write
+from flowguardian.ops.platform_lock import FileLock, LockHeld
 from flowguardian.ops.platform_process import die_with_parent
 from flowguardian.ops.platform_signals import Wake, on_stop_signal
 from flowguardian.ops.registry import Registry
@@ -37,6 +38,8 @@ from flowguardian.ops.stores import (
     recorded_stores,
 )
 
+LOCK_FILE = "observer.lock"
+EXIT_IN_USE = 5
 LEAVE_SECONDS = 15.0
 """How long a view may take to let go of a server that it has given up."""
 
@@ -168,8 +171,11 @@ class Observer:
         self._wake.set()
 
     def run(self) -> list[Standing]:
-        """Until the end; returns how the views stand then."""
-        with on_stop_signal(self.request_stop):
+        """Until the end; returns how the views stand then.
+
+        Raises LockHeld when another observer has this run: two would end each other's servers.
+        """
+        with FileLock(self._run_dir / DIRECTORY / LOCK_FILE), on_stop_signal(self.request_stop):
             for worker in self._workers:
                 worker.thread.start()
             self._say({"event": "ready", "pid": os.getpid(), "views": self._standings()})
@@ -177,7 +183,7 @@ class Observer:
                 self._watch()
             finally:
                 self._leave()
-        return self._tell()
+            return self._tell()
 
     def _watch(self) -> None:
         deadline: float | None = None
@@ -252,7 +258,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     manifest = read_manifest(run_dir)
     configure_logging(OBSERVER, run_dir / "logs", run_id=manifest.run_id)
     stores = recorded_stores(bytes(manifest.config))
-    Observer(run_dir, stores, _print, until_complete=options.until_complete).run()
+    try:
+        Observer(run_dir, stores, _print, until_complete=options.until_complete).run()
+    except LockHeld as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_IN_USE
     return 0
 
 

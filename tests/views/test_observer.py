@@ -209,6 +209,22 @@ def test_the_observer_ends_when_its_parent_does(tmp_path):
         assert process.wait(timeout=20) == 5
 
 
+def test_a_second_observer_of_a_run_refuses_and_leaves_the_first_alone(tmp_path):
+    run_dir = planned(tmp_path / "twice", speed=0.0, mode="urls", minutes=5)
+    nowhere = {"FLOWGUARDIAN_REDIS_URL": "redis://127.0.0.1:1/0"}
+    with observing(run_dir, tmp_path / "state", nowhere) as first:
+        assert b'"ready"' in first.stdout.readline()
+        with observing(run_dir, tmp_path / "state", nowhere) as second:
+            assert second.stdout.read() == b""
+            assert second.wait(timeout=20) == 5
+            assert f"PID {first.pid}" in second.stderr.read().decode()
+        assert first.poll() is None
+        first.terminate()
+        said = lines(first)
+        assert first.returncode == 0
+    assert said[-1]["views"][0]["state"] in ("waiting", "starting")
+
+
 def test_a_recorded_configuration_holds_no_address_and_the_child_gets_them_by_its_environment():
     planted = "postgresql://u:pl4nted@h/d"
     loaded = load(None, ["stores.mode=urls", f"stores.postgres_url={planted}"])
