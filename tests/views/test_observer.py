@@ -35,7 +35,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGSTOP and SIG
 SETTINGS = [
     "universe.symbols=[BTCUSDT,ETHUSDT]", "stores.env=test", "stores.poll_seconds=0.05",
     "stores.retry_seconds=0.1", "stores.retry_longest_seconds=0.5", "stores.answer_seconds=1",
-    "stores.status_seconds=0.1",
+    "stores.status_seconds=0.1", "stores.drain_seconds=3",
 ]  # fmt: skip
 
 
