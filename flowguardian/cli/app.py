@@ -73,6 +73,10 @@ COMMANDS: dict[str, Entry] = {
     "report": Entry(
         "reading", "report", "Judge a run and write its report.", "실행을 판정하고 보고서를 씁니다.",
     ),
+    "views": Entry(
+        "views", "views", "Copy the journal of a run into Postgres and Redis, or build the copies anew.",
+        "실행의 저널을 Postgres 와 Redis 로 복사하거나 다시 만듭니다.",
+    ),
     "venue": Entry(
         "venue", "venue", "Serve a market as a Binance USD-M exchange on a local port.",
         "시장을 로컬 포트에서 바이낸스 USD-M 거래소처럼 제공합니다.",

@@ -76,10 +76,19 @@ def load(path: Path | None, overrides: Sequence[str] = (), env: Mapping[str, str
 def settings_from(effective: Mapping[str, Any] | bytes | str) -> Settings:
     """The settings of a recorded run, from the effective configuration (or its JSON) in its first row.
 
-    Notifications stay off: their addresses are never recorded.
+    Notifications stay off and stores are without address: their addresses are never recorded.
     """
     tree = effective if isinstance(effective, Mapping) else json.loads(effective)
-    return Settings.model_validate({key: value for key, value in tree.items() if key != OPTIONAL})
+    return Settings.model_validate(_known({key: value for key, value in tree.items() if key != OPTIONAL}))
+
+
+def _known(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded tree without the values that were hidden when it was written."""
+    return {
+        key: _known(value) if isinstance(value, Mapping) else value
+        for key, value in tree.items()
+        if value != HIDDEN
+    }
 
 
 def trading_hash(settings: Settings, effective: Mapping[str, Any]) -> str:

@@ -93,6 +93,34 @@ def die_with_parent(on_orphaned: Callable[[str], None] | None = None) -> threadi
     return thread
 
 
+_LAUNCHER = """\
+import ctypes, os, sys
+parent, number, uid, gid, *argv = sys.argv[1:]
+if int(uid) >= 0:
+    os.setgroups([])
+    os.setgid(int(gid))
+    os.setuid(int(uid))
+ctypes.CDLL(None).prctl(1, int(number), 0, 0, 0)
+if os.getppid() == int(parent):
+    os.execv(argv[0], argv)
+"""
+
+
+def ending_with_starter(
+    argv: Sequence[str], signal_number: int, account: tuple[int, int] | None
+) -> list[str] | None:
+    """How to start a foreign program so that the kernel signals it when the thread that started it ends.
+
+    Linux only, None elsewhere. `account` is the user and group it runs as; becoming somebody else would undo
+    the request, so the launcher does that first. The PID stays the same.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    uid, gid = account or (-1, -1)
+    told = (str(os.getpid()), str(signal_number), str(uid), str(gid))
+    return [sys.executable, "-I", "-S", "-c", _LAUNCHER, *told, *argv]
+
+
 def _leave(reason: str, on_orphaned: Callable[[str], None] | None) -> None:
     try:
         if on_orphaned is not None:

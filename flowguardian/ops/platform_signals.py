@@ -19,6 +19,8 @@ if sys.platform == "win32":
 else:
     GRACEFUL_SIGNAL: int = signal.SIGTERM
 """What asks another process to end in order."""
+FAST_STOP: int = signal.SIGINT
+"""What asks a Postgres to end without waiting for its clients (POSIX)."""
 
 INTERRUPTED_EXIT = 130
 

@@ -15,6 +15,7 @@ from flowguardian.ops.settings_feed import Feed
 from flowguardian.ops.settings_metrics import Metrics
 from flowguardian.ops.settings_notify import Notify
 from flowguardian.ops.settings_run import Acceptance, Market, Paper, Run
+from flowguardian.ops.settings_stores import Stores
 from flowguardian.ops.settings_trading import (
     TIMEFRAME_SECONDS,
     Account,
@@ -81,6 +82,7 @@ class Settings(Block):
     feed: Feed = section(Feed, "How a market that arrives over a network is gathered.")
     run: Run = section(Run, "The processes of a run.")
     doctor: Doctor = section(Doctor, "What preflight and `flowguardian doctor` look at.")
+    stores: Stores = section(Stores, "Copies of the journal in stores, kept by a process of their own.")
     notify: Notify = section(Notify, "Messages to people, sent from outside the trading process.")
     metrics: Metrics = section(Metrics, "Figures for Prometheus and the trading log.")
     dashboard: Dashboard = section(Dashboard, "The page to look at while a run goes on.")

@@ -144,7 +144,8 @@ def value_text(value: Any) -> str:
         return f"[{', '.join(value_text(item) for item in value)}]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {value_text(item)}" for key, item in value.items()) + "}"
-    return str(value)
+    # An empty text written as nothing would be null.
+    return str(value) or '""'
 
 
 def write(root: Path) -> None:
