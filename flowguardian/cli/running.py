@@ -6,6 +6,7 @@ the last line of stdout is one object.
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -35,6 +36,10 @@ Start = Annotated[str | None, typer.Option(help="First moment in the market, as 
 Duration = Annotated[str | None, typer.Option(help="Run time, as 12h, 60m or 90s.")]
 Speed = Annotated[str | None, typer.Option(help="Market time per real time, or max.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of everything drawn by chance.")]
+StoresOption = Annotated[
+    str | None,
+    typer.Option("--stores", help="Copies of the journal: off, embedded (Postgres, Valkey) or urls."),
+]
 Json = Annotated[bool, typer.Option("--json", help="End with one JSON object on stdout.")]
 Lang = Annotated[str | None, typer.Option(help="ko or en.")]
 RunDir = Annotated[Path | None, typer.Option(help="Directory of the run; a run it holds already goes on.")]
@@ -53,6 +58,7 @@ def accept(
     duration: Duration = None,
     speed: Speed = "max",
     seed: Seed = None,
+    stores: StoresOption = None,
     defect: Annotated[bool, typer.Option("--break", help="Run a twin with a planted budget leak.")] = False,
     run_dir: RunDir = None,
     json: Json = False,
@@ -60,13 +66,19 @@ def accept(
 ) -> None:
     """Run the acceptance: 12 hours of market, supervised and judged.
 
-    By default a rehearsal over the local venue with a synthetic market, as fast as it will go.
+    By default a rehearsal over the local venue with a synthetic market, as fast as it will go, kept in the
+    embedded stores that are installed.
     """
-    options = _over(venue=venue, market=market, start=start, duration=duration, speed=speed, seed=seed)
+    options = _over(
+        venue=venue, market=market, start=start, duration=duration, speed=speed, seed=seed, stores=stores
+    )
     loaded = _load(config, overrides, options)
     if loaded.settings.market.venue is None:
-        loaded = _load(config, overrides, [*options, "market.venue=local"])
-    given = (config, overrides, venue, market, start, duration, seed)
+        options.append("market.venue=local")
+        if loaded.settings.stores.mode == "off" and stores is None:
+            options.append("stores.mode=embedded")
+        loaded = _load(config, overrides, options)
+    given = (config, overrides, venue, market, start, duration, seed, stores)
     configured = speed != "max" or any(option is not None for option in given)
     _conduct(loaded, configured=configured, defect=defect, run_dir=run_dir, as_json=json, lang=lang)
 
@@ -80,6 +92,7 @@ def paper(
     duration: Duration = None,
     speed: Speed = None,
     seed: Seed = None,
+    stores: StoresOption = None,
     strategy: Annotated[str | None, typer.Option(help="Run this strategy alone.")] = None,
     run_dir: RunDir = None,
     json: Json = False,
@@ -87,7 +100,9 @@ def paper(
     check_interval: Annotated[float, typer.Option(help="Seconds between two looks at the engine.")] = 1.0,
 ) -> None:
     """Run paper trading at the configured speed (1 = real time), supervised, until its duration is over."""
-    options = _over(venue=venue, market=market, start=start, duration=duration, speed=speed, seed=seed)
+    options = _over(
+        venue=venue, market=market, start=start, duration=duration, speed=speed, seed=seed, stores=stores
+    )
     loaded = _load(config, overrides, options)
     if strategy is not None:
         chosen = [
@@ -95,7 +110,7 @@ def paper(
             for name in {*loaded.settings.strategies, strategy}
         ]
         loaded = _load(config, [*(overrides or ()), *sorted(chosen)], options)
-    given = (config, overrides, venue, market, start, duration, speed, seed, strategy)
+    given = (config, overrides, venue, market, start, duration, speed, seed, strategy, stores)
     configured = any(option is not None for option in given)
     _conduct(
         loaded,
@@ -109,7 +124,7 @@ def paper(
 
 def _over(
     *, venue: str | None, market: str | None, start: str | None, duration: str | None, speed: str | None,
-    seed: int | None,
+    seed: int | None, stores: str | None,
 ) -> list[str]:  # fmt: skip
     """Options as settings: they win over the file and stand in the effective configuration."""
     from flowguardian.ops.settings import NotADuration, duration_seconds
@@ -131,6 +146,8 @@ def _over(
         found.append(f"market.speed={speed}")
     if seed is not None:
         found.append(f"run.seed={seed}")
+    if stores is not None:
+        found.append(f"stores.mode={stores}")
     return found
 
 
@@ -190,8 +207,11 @@ def _conduct(
     from flowguardian.cli.language import choose
     from flowguardian.ops.conduct import conduct, create_run, is_complete
     from flowguardian.ops.manifest import MANIFEST, read_manifest
+    from flowguardian.ops.stores import observer_environment
 
     language = choose(lang, loaded.settings.run.language)
+    # Addresses are written down nowhere: the observer of the stores gets them by its environment.
+    os.environ.update(observer_environment(loaded.settings.stores))
     if run_dir is None or not (run_dir / MANIFEST).is_file():
         for warning in loaded.warnings:
             print(f"! {warning}", file=sys.stderr)

@@ -21,8 +21,11 @@ from flowguardian.ops.manifest import Manifest
 from flowguardian.ops.metrics_server import metrics_argv
 from flowguardian.ops.settings import Settings
 from flowguardian.ops.side_children import Side
+from flowguardian.ops.stores import OBSERVER, observer_argv
 
 VENUE_MODULE = "flowguardian.ops.venue_process"
+OBSERVER_SPARE_SECONDS = 20.0
+"""After its views have drained it ends its servers."""
 METRICS_FILE = "metrics.json"
 """Where the metrics of a run are served; disposable."""
 
@@ -34,6 +37,9 @@ def sides_of(
     found = [_venue(run_dir)] if manifest.venue == "local" else []
     if (metrics := metrics_argv(run_dir, settings)) is not None:
         found.append(Side("metrics", metrics, ready_file=run_dir / METRICS_FILE))
+    if (observer := observer_argv(run_dir, settings.stores)) is not None:
+        drain = float(settings.stores.drain_seconds) + OBSERVER_SPARE_SECONDS
+        found.append(Side(OBSERVER, observer, stop_seconds=drain))
     if settings.dashboard.enabled and manifest.speed:
         found.append(Side("dashboard", dashboard_argv(run_dir, settings), on_ready=_show_address))
     if (notify := notify_argv(run_dir, asked, language)) is not None:

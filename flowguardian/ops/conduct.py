@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -34,6 +35,7 @@ from flowguardian.ops.recovery import read_past
 from flowguardian.ops.registry import Registry
 from flowguardian.ops.settings import Settings
 from flowguardian.ops.settings_run import EXCHANGES
+from flowguardian.ops.stores import clean_redis
 from flowguardian.ops.supervisor import LOG_DIRECTORY, RunResult, Supervisor, SupervisorOptions
 from flowguardian.ops.verify import verify
 from flowguardian.ops.words import Words
@@ -218,6 +220,7 @@ def supervise(
             taken_over=taken_over,
             log_dir=run_dir / LOG_DIRECTORY if settings.paper.clean_start else None,
             first_start=first_start,
+            clean_namespace=_redis_cleaner(asked or settings, run_dir.name),
             # The run's own venue is listened to by its engine: each stream has to deliver at the start.
             venue=venue_of(manifest.venue, settings, run_dir=run_dir, registry=registry) if exchange else (),
         )
@@ -229,6 +232,11 @@ def supervise(
         run_dir, argv, options, on_progress=on_progress, preflight=preflight, registry=registry,
         sides=sides_of(run_dir, manifest, settings, asked or settings, language),
     ).run()  # fmt: skip
+
+
+def _redis_cleaner(settings: Settings, run_id: str) -> Callable[[], int] | None:
+    """Empties this run's own keys in a Redis of one's own; an embedded one begins empty."""
+    return partial(clean_redis, settings.stores, run_id) if settings.stores.mode == "urls" else None
 
 
 def _write_once(run_dir: Path) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flowguardian.journal.ops_events import PreflightChecked
+from flowguardian.journal.views import StoreTrouble
 from flowguardian.ops.check_words import words
 from flowguardian.ops.checked import FIXED, OK, RED, WARN, Checked, checked
 from flowguardian.ops.checks_clock import check_clock
@@ -127,5 +128,9 @@ def check_config(load_config: Callable[[], str]) -> Checked:
 
 def check_namespace(clean: Callable[[], int]) -> Checked:
     """What an earlier run left in this project's own namespace is removed; nothing else is looked at."""
-    count = clean()
+    try:
+        count = clean()
+    except StoreTrouble as trouble:
+        # The views catch up with a store that comes back; no start waits for it.
+        return checked(WARN, "namespace_away", why=str(trouble))
     return checked(FIXED, "namespace_cleaned", count=count) if count else checked(OK, "namespace_empty")

@@ -33,6 +33,8 @@ class Side:
     """The engine starts only when it is ready."""
     ready_file: Path | None = None
     """Where its ready line is put for others to read."""
+    stop_seconds: float | None = None
+    """How long it may take to end in order, where that is longer than the others may take."""
     on_ready: Callable[[str], None] | None = None
     """Told the ready line of each lifetime; it must return at once."""
     argv_again: Callable[[str], Sequence[str]] | None = None
@@ -75,7 +77,7 @@ class SideChildren:
         for needed in (False, True):
             asked = [one for one in self._all if one.side.needed is needed and one.ask_to_stop()]
             for one in asked:
-                one.end(self._stop_seconds)
+                one.end(one.side.stop_seconds or self._stop_seconds)
 
 
 class _Running:
