@@ -73,6 +73,10 @@ def test_the_report_files_exist_and_say_at_once_that_it_was_a_rehearsal(passed: 
     assert not re.search(r"(src|href)=.https?://", page), "the report must be self-contained"
     report = json.loads((run_dir / "report.json").read_text(encoding="utf-8"))
     assert report["journal_hash"] == end.answer["journal_hash"]
+    quality = report["feed_quality"]
+    assert quality["counts"]["trades"] > 250_000 and quality["counts"]["lost"] == 0
+    assert quality["fresh_pct"] == 100 and not report["silences"]
+    assert "local venue, synthetic" in page and "every stream fresh" in page
     assert Path(end.answer["report"]) == run_dir / "report.html"
 
 
