@@ -31,6 +31,7 @@ PAGES = (
     Path("docs/guides/reading-the-budget.ko.md"),
     Path("docs/guides/your-strategy-in-25-lines.md"),
     Path("docs/guides/read-the-journal-with-sqlite.md"),
+    Path("docs/guides/read-the-journal-with-sqlite.ko.md"),
 )
 
 BLOCK = re.compile(
