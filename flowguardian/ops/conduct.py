@@ -41,8 +41,8 @@ from flowguardian.ops.verify import verify
 from flowguardian.ops.words import Words
 
 SECOND_NS = 1_000_000_000
-MARGIN_SECONDS = 10
-"""An acceptance run goes on this much longer: starting processes must not cost it its last second."""
+MARGIN_SECONDS = 300
+"""An acceptance run goes on this much longer: starts and short silences must not cost it its end."""
 ENGINE_MODULE = "flowguardian.ops.engine_process"
 RESUMABLE = ("interrupted", "stopped", "preflight", "config_error")
 """Ends after which the run can go on as soon as somebody wants it to: no verdict yet."""
@@ -66,6 +66,7 @@ class RunPlan:
     """Name of a planted defect: the run is the broken twin."""
     run_dir: Path | None = None
     venue: str = "direct"
+    config_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ def create_run(plan: RunPlan, now: datetime | None = None) -> Path:
         kind=kind,
         market=spec,
         venue=plan.venue,
+        config_file=plan.config_file,
         start_ns=plan.start_ns,
         planned_ns=(round(plan.hours * 3600) + (MARGIN_SECONDS if kind == "acceptance" else 0)) * SECOND_NS,
         speed=plan.speed,

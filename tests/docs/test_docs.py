@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -143,7 +144,8 @@ def understood_by(script: str) -> set[str]:
     own = options_in(script)
     if "parse_known_args" not in text_of(script):
         return own
-    paper = typer.main.get_command(build(["paper"])).get_command(None, "paper")
+    group: Any = typer.main.get_command(build(["paper"]))
+    paper = group.get_command(None, "paper")
     return own | {name for option in paper.params for name in option.opts if name.startswith("--")}
 
 
