@@ -147,8 +147,9 @@ class EngineProcess:
         history = feed.history()
         # On a resume before the first live row, history that is on the tape already stays there alone.
         history = history[history["venue_ns"] > self._warmed_ns()]
-        before_ns = feed.start_ns - len(history) - 2
-        loop.now_ns = max(loop.now_ns, before_ns)
+        if not loop.engine.live:
+            # Once live, lifecycle facts repeat the last stamp: the hole in front of them is the outage.
+            loop.now_ns = max(loop.now_ns, feed.start_ns - len(history) - 2)
         if self._recorder.journal.seq == 0:
             loop.fact(self._run_started(manifest, loop.now_ns))
         if tuple(loop.engine.instruments.values()) != feed.instruments:
