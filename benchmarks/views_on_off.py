@@ -76,7 +76,7 @@ def views_on_off(*, hours: float = 1.0, pairs: int = 5) -> dict[str, Any]:
 
 
 def _middle(runs: list[One], name: str) -> float:
-    return round(median(getattr(one, name) for one in runs), 3)
+    return round(median(float(getattr(one, name)) for one in runs), 3)
 
 
 def _run(run_dir: Path, *, hours: float, views: bool) -> One:

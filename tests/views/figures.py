@@ -53,7 +53,7 @@ SUMMED_BUDGET = {"budget_allocated": "allocated", "budget_used": "used", "budget
 class Sums(NamedTuple):
     """The rows of one kind in one table: how many, and the exact sum of each column that holds an amount."""
 
-    count: int
+    rows: int
     seqs: int
     times: int
     amounts: tuple[tuple[str, Decimal | None], ...]
@@ -100,7 +100,7 @@ def _summed(table: str, kind: str, rows: list[tuple[int, int, Any]]) -> Sums:
 
 def _units(kind: str, column: str, row: Any) -> int | None:
     if column in SUMMED_BUDGET:
-        return sum(getattr(line, SUMMED_BUDGET[column]) for line in row.budget)
+        return sum(int(getattr(line, SUMMED_BUDGET[column])) for line in row.budget)
     found: int | None = getattr(row, RENAMED.get((kind, column), column), None)
     return found
 
@@ -185,4 +185,5 @@ def held_by(address: str, env: str, run_id: str, answer_seconds: float) -> Held:
         beat: Any = client.get(prefix + "heartbeat")
     finally:
         client.close()
-    return Held(*hashes, msgspec.json.decode(beat) if beat else {})
+    status, refusals, positions, cursor = hashes
+    return Held(status, refusals, positions, cursor, msgspec.json.decode(beat) if beat else {})

@@ -156,7 +156,7 @@ def test_counts_and_sums_of_every_table_equal_the_journal(rehearsed: Rehearsed, 
     found = postgres_figures(postgres.address(), RUN_ID)
     assert found == wanted
     rows = sum(1 for _ in read_rows(rehearsed.run_dir / JOURNAL))
-    assert sum(of.count for (table, _), of in found.items() if table not in ("equity", "incidents")) == rows
+    assert sum(of.rows for (table, _), of in found.items() if table not in ("equity", "incidents")) == rows
     assert {table for table, _ in found} == set(TABLES) - {"incidents"}, (
         "nothing went wrong, all else happened"
     )
