@@ -54,8 +54,8 @@ RUN_ID, ENV = "drilled", "drill"
 HOURS, SPEED, SEED = 12.0, 360.0, 7
 """Two minutes at least, also where the machine could go faster; lock-step as at any speed but 1."""
 NEVER_WAITS = 1e6
-"""The speed of the twin. Not 0: the synthetic market of a venue without a clock ends with the run, that of one
-with a clock goes on for a day, and its one flash move is drawn over all of it."""
+"""The speed of the twin. Not 0: the synthetic market of a venue without a clock ends with the run, that of
+one with a clock goes on for a day, and its one flash move is drawn over all of it."""
 AWAY_SECONDS = 60.0
 DEADLINE_SECONDS = 60.0
 """For one step of the drill."""
