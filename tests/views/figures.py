@@ -153,8 +153,11 @@ def asked_of(address: str, run_id: str) -> Asked:
             " USING (run_id, order_id) WHERE o.run_id = %s AND o.purpose = 'entry'"
         )
         fees = one(f"SELECT sum(fee) FROM {SCHEMA}.fills WHERE run_id = %s")
+        # What a position realised in parts stands in its end, too; one that is open has its parts alone.
         realised = one(
-            f"SELECT sum(realised) FROM {SCHEMA}.positions WHERE run_id = %s AND kind = 'PositionReduced'"
+            f"SELECT sum(realised) FROM {SCHEMA}.positions p WHERE run_id = %s AND (kind = 'PositionClosed'"
+            f" OR kind = 'PositionReduced' AND NOT EXISTS (SELECT 1 FROM {SCHEMA}.positions c WHERE"
+            " c.run_id = p.run_id AND c.symbol = p.symbol AND c.kind = 'PositionClosed' AND c.seq > p.seq))"
         )
         last = one(f"SELECT equity FROM {SCHEMA}.checkpoints WHERE run_id = %s ORDER BY seq DESC LIMIT 1")
         refused = db.execute(

@@ -26,7 +26,7 @@ from flowguardian.ops.manifest import MANIFEST
 from flowguardian.ops.stores import POSTGRES_URL, REDIS_URL
 from tests.dashboard_client import Server, dashboard
 from tests.e2e.real_runs import ROOT, Ended, argv, ops, surroundings
-from tests.e2e.receivers import Receiver, receiver
+from tests.e2e.receivers import receiver
 from tests.views.conftest import ANSWER_SECONDS
 from tests.views.figures import (
     asked_of,
@@ -73,7 +73,7 @@ def rehearsed(postgres, valkey, tmp_path_factory) -> Rehearsed:
         out, err = process.communicate(timeout=DEADLINE_SECONDS)
         seconds = time.monotonic() - began
     end = Ended(process.returncode, out, err)
-    return Rehearsed(run_dir, end, seconds, _titles(good), len(page), scraped)
+    return Rehearsed(run_dir, end, seconds, good.titles(), len(page), scraped)
 
 
 @contextmanager
@@ -122,10 +122,6 @@ def _scraped(run_dir: Path) -> str:
         return connection.getresponse().read().decode()
     finally:
         connection.close()
-
-
-def _titles(good: Receiver) -> list[str]:
-    return good.titles()
 
 
 def test_the_rehearsal_passes_with_every_view_on(rehearsed: Rehearsed, capsys) -> None:
