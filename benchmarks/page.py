@@ -178,8 +178,9 @@ def views_of(found: Found) -> str:
         f"median of {of['pairs']} alternating pairs: **{of['off_p99_ms']} ms off, {of['on_p99_ms']} ms on**; "
         f"median of the differences {of['on_minus_off_p99_ms']:+} ms. The runs without views lie within "
         f"±{of['off_spread_pct']} % of their median. On: {', '.join(of['stores_on'])}, metrics, dashboard "
-        f"(nobody looks at it). Start to end {of['off_s']} s off, {of['on_s']} s on; load before the end "
-        f"{', '.join(map(str, of['load']))}.\n\n| pair | off ms | on ms |\n|---|---|---|\n"
+        f"(nobody looks at it). Start to end {of['off_s']} s off, {of['on_s']} s on; measured {of['at']} "
+        f"on {of['cpu']}, load before the end {', '.join(map(str, of['load']))}.\n\n"
+        "| pair | off ms | on ms |\n|---|---|---|\n"
     )
     pairs = enumerate(of["pairs_p99_ms"], 1)
     return text + "".join(f"| {number} | {off} | {on} |\n" for number, (off, on) in pairs)

@@ -11,14 +11,14 @@ import shutil
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 import msgspec
-import psutil
 
-from benchmarks.measuring import spread_pct
+from benchmarks.measuring import machine, spread_pct
 from benchmarks.processes import V6_1, ChildFailed
 from flowguardian.dashboard.launch import dashboard_argv
 from flowguardian.ops.beside import sides_of
@@ -57,7 +57,7 @@ def views_on_off(*, hours: float = 1.0, pairs: int = 5) -> dict[str, Any]:
             for views in (False, True) if number % 2 == 0 else (True, False):
                 found[views].append(_run(Path(place) / "run", hours=hours, views=views))
                 print(f"pair {number + 1}, views {views}: {found[views][-1]}", file=sys.stderr, flush=True)
-    off, on = found[False], found[True]
+    off, on, on_what = found[False], found[True], machine()
     return {
         "off_p99_ms": _middle(off, "p99_ms"),
         "on_p99_ms": _middle(on, "p99_ms"),
@@ -71,7 +71,8 @@ def views_on_off(*, hours: float = 1.0, pairs: int = 5) -> dict[str, Any]:
         "stores_on": [name for name, why in available().items() if not why],
         "hours": hours,
         "pairs": pairs,
-        "load": [round(value, 2) for value in psutil.getloadavg()],
+        "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        **{name: on_what[name] for name in ("cpu", "load")},
     }
 
 
