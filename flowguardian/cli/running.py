@@ -80,7 +80,9 @@ def accept(
         loaded = _load(config, overrides, options)
     given = (config, overrides, venue, market, start, duration, seed, stores)
     configured = speed != "max" or any(option is not None for option in given)
-    _conduct(loaded, configured=configured, defect=defect, run_dir=run_dir, as_json=json, lang=lang)
+    _conduct(
+        loaded, configured=configured, config=config, defect=defect, run_dir=run_dir, as_json=json, lang=lang
+    )
 
 
 def paper(
@@ -115,6 +117,7 @@ def paper(
     _conduct(
         loaded,
         configured=configured,
+        config=config,
         run_dir=run_dir,
         as_json=json,
         lang=lang,
@@ -164,11 +167,30 @@ def _moment(text: str) -> str:
 def _load(config: Path | None, overrides: list[str] | None, options: list[str]) -> Loaded:
     from flowguardian.ops.loading import load
 
-    path = config or (DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None)
-    return load(path, [*(overrides or ()), *options])
+    return load(_file(config), [*(overrides or ()), *options])
 
 
-def _plan(loaded: Loaded, *, defect: bool, run_dir: Path | None) -> RunPlan:
+def _file(config: Path | None) -> Path | None:
+    return config or (DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None)
+
+
+def _asked_again(loaded: Loaded, run_dir: Path, *, configured: bool) -> Loaded:
+    """For a run that goes on without options: the file it came from, where its addresses stand."""
+    from flowguardian.ops.config_errors import ConfigError
+    from flowguardian.ops.loading import load
+    from flowguardian.ops.manifest import read_manifest
+
+    file = Path(read_manifest(run_dir).config_file or ".")
+    if configured or not file.is_file():
+        return loaded
+    try:
+        return load(file, [])
+    except ConfigError as error:
+        print(f"! messages and stores are off: {error}", file=sys.stderr)
+        return loaded
+
+
+def _plan(loaded: Loaded, *, defect: bool, run_dir: Path | None, config: Path | None) -> RunPlan:
     from flowguardian.ops.conduct import RunPlan
 
     settings = loaded.settings
@@ -183,6 +205,7 @@ def _plan(loaded: Loaded, *, defect: bool, run_dir: Path | None) -> RunPlan:
     return RunPlan(
         loaded=loaded,
         venue=settings.market.venue,
+        config_file=str(file.absolute()) if (file := _file(config)) is not None else "",
         market=settings.market.source,
         start_ns=settings.market.start_ns,
         hours=float(settings.paper.duration_hours),
@@ -197,6 +220,7 @@ def _conduct(
     loaded: Loaded,
     *,
     configured: bool,
+    config: Path | None,
     run_dir: Path | None,
     as_json: bool,
     lang: str | None,
@@ -210,12 +234,10 @@ def _conduct(
     from flowguardian.ops.stores import observer_environment
 
     language = choose(lang, loaded.settings.run.language)
-    # Addresses are written down nowhere: the observer of the stores gets them by its environment.
-    os.environ.update(observer_environment(loaded.settings.stores))
     if run_dir is None or not (run_dir / MANIFEST).is_file():
         for warning in loaded.warnings:
             print(f"! {warning}", file=sys.stderr)
-        place = create_run(_plan(loaded, defect=defect, run_dir=run_dir))
+        place = create_run(_plan(loaded, defect=defect, run_dir=run_dir, config=config))
     elif configured and read_manifest(run_dir).config_hash != loaded.config_hash:
         raise UsageError(
             f"{run_dir} holds a run of another configuration, which never changes: leave out the other "
@@ -223,6 +245,9 @@ def _conduct(
         )
     else:
         place = run_dir
+        loaded = _asked_again(loaded, run_dir, configured=configured)
+    # Addresses are written down nowhere: the observer of the stores gets them by its environment.
+    os.environ.update(observer_environment(loaded.settings.stores))
     print(f"run: {place}", file=sys.stderr, flush=True)
     if is_complete(place):
         print("this run is complete: nothing is traded any more, it is judged again", file=sys.stderr)

@@ -29,6 +29,8 @@ from flowguardian.market.records import Flag, Kind
 from flowguardian.market.scanner import Scanner
 from flowguardian.venue.matching import Quote
 
+OUTAGE_NS = 30_000_000_000
+"""A longer hole in front of a process that came back is no run time: the end moves by it."""
 CLOCK, MATCH, EXIT, SIGNAL = range(4)
 """Phases of one row."""
 
@@ -69,7 +71,8 @@ class MarketLoop:
         self._held_is_old = False
         self._peak = self._day_start = engine.limits.start_equity
         self._next_sample_ns = 0
-        self._skew_ns = 0
+        self._skew_ns = self._away_ns = 0
+        self._returned = False
         self._wakes: list[tuple[int, int, int, int, Any]] = []
         self._pushes = 0
         self._watches: dict[str, Watch] = {}
@@ -102,6 +105,7 @@ class MarketLoop:
             self._skew_ns = fact.skew_ns
         elif isinstance(fact, ev.SegmentStarted):
             self._skew_ns = 0  # A new process measures anew.
+            self._returned = bool(self.live_ns)
         self._process(fact)
 
     def turn(self, rows: npt.NDArray[np.void]) -> None:
@@ -109,6 +113,10 @@ class MarketLoop:
         if len(rows) == 0:
             return
         self._recorder.market(rows)
+        if self._returned:
+            self._returned = False
+            away_ns = int(rows["ts_ns"][0]) - self.now_ns
+            self._away_ns += away_ns if away_ns > OUTAGE_NS else 0
         if rows["kind"][0] == Kind.HISTORY:
             self._scanner.warm(rows)
             self.now_ns = int(rows["ts_ns"][-1])
@@ -138,6 +146,10 @@ class MarketLoop:
     def record_to(self, recorder: Recorder) -> None:
         """From now on rows go here: a replay has reached the end of its records."""
         self._recorder = recorder
+
+    def run_ns(self, at_ns: int) -> int:
+        """Run time at a stamp: time since the run went live in which a process of it was there."""
+        return at_ns - self.live_ns - self._away_ns
 
     def equity(self) -> int:
         """Equity at the last prices, between two turns."""
@@ -173,7 +185,7 @@ class MarketLoop:
         clock = self._scanner.clock()
         if due is None or not self.live_ns or not len(clock):
             return
-        row = int(np.searchsorted(clock, self.live_ns + due))
+        row = int(np.searchsorted(clock, self.live_ns + self._away_ns + due))
         if row < len(clock):
             self._push(int(clock[row]), CLOCK, -1, None)
 
@@ -194,7 +206,7 @@ class MarketLoop:
             self._settle_funding(at_ns, self._symbols[symbol], mark)
             return
         marks = self._scanner.observe(at_ns, 0, self._open())[7:]
-        run_ns = at_ns - self.live_ns
+        run_ns = self.run_ns(at_ns)
         self._process(
             ev.TimerFired(at_ns, self._timers.fire(), run_ns, tuple(marks), self._peak, self._day_start)
         )

@@ -41,8 +41,11 @@ from flowguardian.ops.verify import verify
 from flowguardian.ops.words import Words
 
 SECOND_NS = 1_000_000_000
-MARGIN_SECONDS = 10
-"""An acceptance run goes on this much longer: starting processes must not cost it its last second."""
+MARGIN_SECONDS, MARGIN_PART = 10, 144
+"""An acceptance run goes on this much longer, or a part of its length that is 5 minutes in 12 hours.
+
+Starts and short silences must not cost it its end.
+"""
 ENGINE_MODULE = "flowguardian.ops.engine_process"
 RESUMABLE = ("interrupted", "stopped", "preflight", "config_error")
 """Ends after which the run can go on as soon as somebody wants it to: no verdict yet."""
@@ -66,6 +69,7 @@ class RunPlan:
     """Name of a planted defect: the run is the broken twin."""
     run_dir: Path | None = None
     venue: str = "direct"
+    config_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +113,9 @@ def create_run(plan: RunPlan, now: datetime | None = None) -> Path:
         kind=kind,
         market=spec,
         venue=plan.venue,
+        config_file=plan.config_file,
         start_ns=plan.start_ns,
-        planned_ns=(round(plan.hours * 3600) + (MARGIN_SECONDS if kind == "acceptance" else 0)) * SECOND_NS,
+        planned_ns=_planned_seconds(plan.hours, kind) * SECOND_NS,
         speed=plan.speed,
         seed=plan.seed,
         config=msgspec.Raw(msgspec.json.encode(plan.loaded.effective)),
@@ -123,6 +128,11 @@ def create_run(plan: RunPlan, now: datetime | None = None) -> Path:
     except OSError as error:
         raise NotWritable(str(error)) from error
     return run_dir
+
+
+def _planned_seconds(hours: float, kind: str) -> int:
+    seconds = round(hours * 3600)
+    return seconds + max(MARGIN_SECONDS, seconds // MARGIN_PART) if kind == "acceptance" else seconds
 
 
 def _open_once(plan: RunPlan) -> None:

@@ -33,6 +33,8 @@ class Manifest(msgspec.Struct, frozen=True):
     trading_hash: str
     defect: str = ""
     """Name of a planted defect; only the broken twin reads it."""
+    config_file: str = ""
+    """Where the configuration was read from: a resume looks there for what is never recorded, addresses."""
     venue: str = "direct"
     """direct, local, binance or binance-testnet; runs made before there was a choice were direct."""
 

@@ -121,9 +121,12 @@ class Run(Block):
         "30", "Without a heartbeat for this long the engine is restarted.", "s", gt=0
     )
     restart_delay_seconds: Number = number(
-        "1", "Wait before the first restart; doubles up to 60 s.", "s", ge=0, le=60
+        "1", "Wait before the first restart; doubles up to 30 s.", "s", ge=0, le=30
     )
-    max_restarts: int = option(50, "Restarts of one run before it is given up.", "restarts", ge=0, le=10_000)
+    max_restarts: int = option(
+        50, "Restarts in a row, without progress between them, before a run is given up.", "restarts",
+        ge=0, le=10_000,
+    )  # fmt: skip
     min_free_disk_mb: int = option(1000, "Preflight is red with less free disk.", "MB", ge=0)
     keep_awake: bool = option(True, "Ask the system not to sleep while a run lasts.")
     language: Language = option("auto", "Language of messages; auto = that of the system.")

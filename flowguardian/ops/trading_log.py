@@ -68,10 +68,14 @@ def _rare(row: ev.Row) -> str | None:
 def _held_back(row: ev.EntryRefused | ev.EntryReduced | ev.BudgetCapped) -> str:
     match row:
         case ev.EntryRefused():
-            unit, value, limit = UNITS[row.code], measure(row.code, row.value), measure(row.code, row.limit)
+            unit, value, limit = (
+                UNITS.get(row.code, ""),
+                measure(row.code, row.value),
+                measure(row.code, row.limit),
+            )
             return (
-                f"[ENTRY BLOCK] reason={row.code} {_what(row)} value {value:f} limit {limit:f} {unit} "
-                f"release={row.release}"
+                f"[ENTRY BLOCK] reason={row.code} {_what(row)} value {value:f} limit {limit:f}"
+                f"{' ' if unit else ''}{unit} release={row.release}"
             )
         case ev.EntryReduced():
             return (

@@ -56,7 +56,7 @@ class Rest:
     @property
     def now_ms(self) -> int:
         """The venue's clock, wrong when a fault says so."""
-        now_ns = self._market.now_ns
+        now_ns = self._market.time_ns()
         return now_ns // MILLISECOND_NS + self._faults.skew_ms(now_ns)
 
     # ---- parameters
@@ -96,7 +96,7 @@ class Rest:
         return {}
 
     def time(self, params: Params) -> Any:
-        return {"serverTime": self._market.time_ns() // MILLISECOND_NS}
+        return {"serverTime": self.now_ms}
 
     def exchange_info(self, params: Params) -> Any:
         now_ns = self._market.now_ns

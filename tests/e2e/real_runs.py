@@ -23,7 +23,8 @@ from flowguardian.ops.ops_journal import FILE_NAME, read_ops
 from flowguardian.ops.registry import STATE_DIRECTORY
 
 ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_SECONDS = 90.0
+DEADLINE_SECONDS = 300.0
+"""A rehearsal of 12 hours over sockets takes a minute and a half on two idle cores; this only ends a hang."""
 OWN_TO_A_RUN = ("RunStarted", "SegmentStarted", "SegmentEnded", "CommandReceived")
 """Rows that say which process lived when; all others are decided by the market alone."""
 

@@ -77,6 +77,16 @@ def test_what_cannot_be_run_ends_with_2_says_why_and_leaves_nothing(
     assert not run_dir.exists()
 
 
+@pytest.mark.parametrize("script", [[], ["run_real_paper_12h_supervised.py"]], ids=["paper", "script"])
+def test_no_venue_is_taken_silently(script: list[str], state: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    program = [sys.executable, *script] if script else [*argv("paper")]
+    end = run("--run-dir", run_dir, "--duration", "10m", state=state, program=program)
+    assert end.code == 2, end.err
+    assert "--venue binance" in end.err and "--venue local" in end.err
+    assert not (run_dir / "run.json").exists()
+
+
 def test_a_market_that_is_gone_at_the_resume_is_said_once_and_the_run_waits_for_it(
     market: Path, state: Path, tmp_path: Path
 ) -> None:

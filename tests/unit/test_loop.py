@@ -174,6 +174,30 @@ def test_timers_fire_once_each_on_the_first_clock_row_that_is_due() -> None:
     assert machine.loop.finished
 
 
+@pytest.mark.parametrize(("hole_seconds", "later_seconds"), [(29, 0), (31, 31), (3600, 3600)])
+def test_time_in_which_nobody_was_there_moves_the_timers_and_the_end(
+    hole_seconds: int, later_seconds: int
+) -> None:
+    rows = market(1, minutes=90)
+    left = T0 + 7 * MINUTE
+    before = rows[rows["ts_ns"] < left]
+    after = rows[rows["ts_ns"] >= left + hole_seconds * SECOND]
+    machine = quiet(timer_ns=5 * MINUTE, planned_ns=12 * MINUTE)
+    machine.feed(before)
+    machine.loop.fact(ev.SegmentStarted(machine.loop.now_ns, 2, "resume"))
+    machine.feed(after)
+    fired = of_kind(machine.rows, ev.TimerFired)
+    assert [row.name for row in fired] == ["M5", "M10", "END"]
+    # The hole is from the last row before it to the first after it.
+    away = (int(after["ts_ns"][0]) - int(before["ts_ns"][-1])) / SECOND if later_seconds else 0.0
+    assert abs(away - later_seconds) < 2
+    late = [round((row.ts_ns - T0) / SECOND - due) for row, due in zip(fired, (300, 600, 720), strict=True)]
+    assert late == [0, round(away), round(away)]
+    assert all(
+        abs(row.run_ns - want * SECOND) < 2 * SECOND for row, want in zip(fired, (300, 600, 720), strict=True)
+    )
+
+
 def test_a_clock_slower_than_the_timers_fires_each_of_them_once() -> None:
     machine = quiet(timer_ns=30 * SECOND)
     machine.feed(market(1, minutes=4, clock_ns=MINUTE))
