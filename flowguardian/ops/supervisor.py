@@ -109,7 +109,7 @@ class Supervisor:
     def announce(self, fault: str, target: str) -> None:
         """Write durably that a fault is about to be injected.
 
-        The next abnormal end of `target` (engine, supervisor, or a side by its name) is then an announced one.
+        The next abnormal end of `target` (engine, supervisor, a side by its name) is then an announced one.
         Raises TimeoutError when no loop takes it.
         """
         if threading.get_ident() == self._loop_thread:
