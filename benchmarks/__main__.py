@@ -51,13 +51,19 @@ def _process(asked: argparse.Namespace) -> Found:
 def _resume(asked: argparse.Namespace) -> Found:
     from benchmarks.processes import resume
 
-    return resume(hours=asked.hours, repeats=asked.repeats)
+    return resume(hours=12.0 if asked.hours is None else asked.hours, repeats=asked.repeats)
 
 
 def _help_time(asked: argparse.Namespace) -> Found:
     from benchmarks.processes import help_time
 
     return help_time(repeats=asked.repeats)
+
+
+def _views(asked: argparse.Namespace) -> Found:
+    from benchmarks.views_on_off import views_on_off
+
+    return views_on_off(hours=1.0 if asked.hours is None else asked.hours, pairs=asked.repeats)
 
 
 BENCHMARKS: Mapping[str, tuple[Callable[[argparse.Namespace], Found], str]] = {
@@ -67,6 +73,7 @@ BENCHMARKS: Mapping[str, tuple[Callable[[argparse.Namespace], Found], str]] = {
     "decision": (_decision, "one fact through the core"),
     "durable": (_durable, "from a wake to its order row on disk"),
     "resume": (_resume, "from kill -9 back to live, after 12 hours of market"),
+    "views": (_views, "turns of the engine with stores, metrics and page on against off"),
     "help-time": (_help_time, "flowguardian --help"),
 }
 
@@ -103,14 +110,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("name", choices=[*BENCHMARKS, "all"], metavar="NAME")
     parser.add_argument("--json", action="store_true", help="end with one JSON object on stdout")
     parser.add_argument("--data", type=Path, default=data_folder(), help="folder of the data ($BENCH_DATA)")
-    parser.add_argument("--repeats", type=int, default=5, help="runs the median is taken of")
+    parser.add_argument("--repeats", type=int, default=5, help="runs, or pairs, the median is taken of")
     parser.add_argument(
         "--trades", type=int, default=TRADES, help="trades of W1; another number is another work"
     )
     parser.add_argument(
         "--days", type=int, default=BAR_DAYS, help="days of W2; another number is another work"
     )
-    parser.add_argument("--hours", type=float, default=12.0, help="market time of the run that is killed")
+    parser.add_argument(
+        "--hours", type=float, help="market time of the run that is killed (12), of each run of a pair (1)"
+    )
     page = Path(__file__).resolve().parent.parent / "docs" / "reference" / "benchmarks.md"
     parser.add_argument("--page", type=Path, default=page, help="where `all` writes its page")
     return parser

@@ -112,7 +112,7 @@ def _measured(name: str, data: Path) -> dict[str, Any]:
 def text_of(found: Found, on: dict[str, Any], at: datetime) -> str:
     """The page."""
     parts = [HEAD, _machine(on, at), "## Against the bars\n\n", _bars(found), _ratios(found)]
-    return "".join([*parts, WORK, _details(found)])
+    return "".join([*parts, WORK, views_of(found), _details(found)])
 
 
 def _machine(on: dict[str, Any], at: datetime) -> str:
@@ -165,6 +165,25 @@ def _ratios(found: Found) -> str:
                 f"| {of['final_equity']:,.2f} | {of['journal_rows']:,} |"
             )
     return "\n".join(lines) + "\n\n"
+
+
+def views_of(found: Found) -> str:
+    """Views on against off, with every pair: the difference is to be read beside its noise."""
+    if "views" not in found:
+        return ""
+    of = found["views"]
+    text = (
+        "\n## Views on against off\n\n"
+        f"p99 of the engine's turns over {of['hours']:g} h of market in lock-step over the local venue, "
+        f"median of {of['pairs']} alternating pairs: **{of['off_p99_ms']} ms off, {of['on_p99_ms']} ms on**; "
+        f"median of the differences {of['on_minus_off_p99_ms']:+} ms. The runs without views lie within "
+        f"±{of['off_spread_pct']} % of their median. On: {', '.join(of['stores_on'])}, metrics, dashboard "
+        f"(nobody looks at it). Start to end {of['off_s']} s off, {of['on_s']} s on; measured {of['at']} "
+        f"on {of['cpu']}, load before the end {', '.join(map(str, of['load']))}.\n\n"
+        "| pair | off ms | on ms |\n|---|---|---|\n"
+    )
+    pairs = enumerate(of["pairs_p99_ms"], 1)
+    return text + "".join(f"| {number} | {off} | {on} |\n" for number, (off, on) in pairs)
 
 
 def _details(found: Found) -> str:

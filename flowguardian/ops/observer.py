@@ -7,6 +7,7 @@ stdout one JSON line when it is ready and one at each change; the same stands in
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sqlite3
 import sys
@@ -257,6 +258,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run_dir: Path = options.run_dir
     manifest = read_manifest(run_dir)
     configure_logging(OBSERVER, run_dir / "logs", run_id=manifest.run_id)
+    # What it warns about it raises, too: a view says it once per outage, the library would at every retry.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     stores = recorded_stores(bytes(manifest.config))
     try:
         Observer(run_dir, stores, _print, until_complete=options.until_complete).run()

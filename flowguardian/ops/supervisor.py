@@ -109,8 +109,8 @@ class Supervisor:
     def announce(self, fault: str, target: str) -> None:
         """Write durably that a fault is about to be injected.
 
-        The next abnormal end of `target` (engine, supervisor) is then an announced one. Raises TimeoutError
-        when no loop takes it.
+        The next abnormal end of `target` (engine, supervisor, a side by its name) is then an announced one.
+        Raises TimeoutError when no loop takes it.
         """
         if threading.get_ident() == self._loop_thread:
             self._record.announce(fault, target)

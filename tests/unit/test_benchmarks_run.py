@@ -8,8 +8,9 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.data import UnfitData, bars_file, trades_file
-from benchmarks.page import BARS, text_of
+from benchmarks.page import BARS, text_of, views_of
 from benchmarks.replays import SHAPE
+from flowguardian.ops.stores import available
 
 TRADES = 60_000
 MACHINE = {
@@ -102,3 +103,14 @@ def test_the_page_names_every_bar_and_by_how_much_it_is_met_or_missed():
         if bar.name in found:
             assert f"| {bar.what} |" in page
     assert page.count("**missed**, 2.00× worse") == sum(bar.name in found for bar in BARS)
+
+
+@pytest.mark.slow
+def test_views_on_and_off_are_compared_in_pairs_and_shown_in_the_page(capsys, data):
+    if any(available().values()):
+        pytest.skip(f"not every embedded store is here: {available()}")
+    found = run(capsys, "views", data, "--hours", "0.02")
+    assert found["stores_on"] == ["postgres", "redis"] and found["hours"] == 0.02
+    ((off, on),) = found["pairs_p99_ms"]
+    assert (found["off_p99_ms"], found["on_p99_ms"]) == (off, on) and min(off, on) > 0
+    assert f"| 1 | {off} | {on} |" in views_of({"views": found})

@@ -21,28 +21,10 @@ from flowguardian.journal.postgres_tables import SCHEMA, STEPS, TABLES
 from flowguardian.journal.views import OPS, Identity, Source, StoreTrouble
 from flowguardian.ops.observer import At
 from tests.views.conftest import ANSWER_SECONDS
+from tests.views.figures import HERE
 from tests.views.journals import NASTY, SHOWN, content, drained, every_kind, told, wait_for, worker, write
 
 FREEZES = pytest.mark.skipif(sys.platform == "win32", reason="SIGSTOP is POSIX")
-HERE = {
-    "runs": {"RunStarted"},
-    "signals": {"Signal"},
-    "decisions": {
-        "EntryRefused", "EntryReduced", "BudgetCapped", "FlipPlanned", "ExitTriggered", "GuardStarvation",
-        "BudgetOver", "LimitShadowed", "TradingStateChanged", "InvariantViolated",
-    },
-    "orders": {"OrderRequested", "OrderRejected", "OrderUnknown", "OrderUnsent", "OrderExpired"},
-    "fills": {"OrderFilled", "Liquidated"},
-    "positions": {
-        "PositionOpened", "PositionIncreased", "PositionReduced", "PositionClosed", "FundingSettled",
-    },
-    "checkpoints": {"CheckpointTaken"},
-    "lifecycle": {
-        "InstrumentsSet", "SegmentStarted", "SegmentEnded", "WentLive", "FeedGap", "CommandReceived",
-        "TimerFired",
-    },
-}  # fmt: skip
-"""Which rows of the journal stand in which table, said once more by hand."""
 
 
 def view_of(store, run_id: str) -> PostgresView:
