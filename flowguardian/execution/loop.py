@@ -29,8 +29,6 @@ from flowguardian.market.records import Flag, Kind
 from flowguardian.market.scanner import Scanner
 from flowguardian.venue.matching import Quote
 
-OUTAGE_NS = 30_000_000_000
-"""A longer hole in front of a process that came back is no run time: the end moves by it."""
 CLOCK, MATCH, EXIT, SIGNAL = range(4)
 """Phases of one row."""
 
@@ -71,8 +69,7 @@ class MarketLoop:
         self._held_is_old = False
         self._peak = self._day_start = engine.limits.start_equity
         self._next_sample_ns = 0
-        self._skew_ns = self._away_ns = 0
-        self._returned = False
+        self._skew_ns = 0
         self._wakes: list[tuple[int, int, int, int, Any]] = []
         self._pushes = 0
         self._watches: dict[str, Watch] = {}
@@ -92,6 +89,7 @@ class MarketLoop:
         """Something from outside, between two turns; its stamp is that of the last row."""
         if isinstance(fact, ev.WentLive):
             self.live_ns = self._sampled_ns = fact.ts_ns + 1
+            self._timers.go_live(self.live_ns)
             start = self.engine.limits.start_equity
             self._equity = new_equity(start, self.live_ns, self._equity_interval_ns)
             self._read_equity()
@@ -105,7 +103,7 @@ class MarketLoop:
             self._skew_ns = fact.skew_ns
         elif isinstance(fact, ev.SegmentStarted):
             self._skew_ns = 0  # A new process measures anew.
-            self._returned = bool(self.live_ns)
+            self._timers.come_back()
         self._process(fact)
 
     def turn(self, rows: npt.NDArray[np.void]) -> None:
@@ -113,10 +111,7 @@ class MarketLoop:
         if len(rows) == 0:
             return
         self._recorder.market(rows)
-        if self._returned:
-            self._returned = False
-            away_ns = int(rows["ts_ns"][0]) - self.now_ns
-            self._away_ns += away_ns if away_ns > OUTAGE_NS else 0
+        self._timers.begin_turn(int(rows["ts_ns"][0]), self.now_ns)
         if rows["kind"][0] == Kind.HISTORY:
             self._scanner.warm(rows)
             self.now_ns = int(rows["ts_ns"][-1])
@@ -147,9 +142,9 @@ class MarketLoop:
         """From now on rows go here: a replay has reached the end of its records."""
         self._recorder = recorder
 
-    def run_ns(self, at_ns: int) -> int:
-        """Run time at a stamp: time since the run went live in which a process of it was there."""
-        return at_ns - self.live_ns - self._away_ns
+    def run_ns(self) -> int:
+        """Run time so far."""
+        return self._timers.run_ns(self.now_ns)
 
     def equity(self) -> int:
         """Equity at the last prices, between two turns."""
@@ -181,11 +176,11 @@ class MarketLoop:
         heappush(self._wakes, (at_ns, phase, symbol, self._pushes, what))
 
     def _await_timer(self) -> None:
-        due = self._timers.next_due()
+        due_ns = self._timers.next_ns()
         clock = self._scanner.clock()
-        if due is None or not self.live_ns or not len(clock):
+        if due_ns is None or not len(clock):
             return
-        row = int(np.searchsorted(clock, self.live_ns + self._away_ns + due))
+        row = int(np.searchsorted(clock, due_ns))
         if row < len(clock):
             self._push(int(clock[row]), CLOCK, -1, None)
 
@@ -206,7 +201,7 @@ class MarketLoop:
             self._settle_funding(at_ns, self._symbols[symbol], mark)
             return
         marks = self._scanner.observe(at_ns, 0, self._open())[7:]
-        run_ns = self.run_ns(at_ns)
+        run_ns = self._timers.run_ns(at_ns)
         self._process(
             ev.TimerFired(at_ns, self._timers.fire(), run_ns, tuple(marks), self._peak, self._day_start)
         )
@@ -343,13 +338,8 @@ class MarketLoop:
         self._held_count = 0
         for position in self.engine.portfolio.positions.values():
             high, low = divmod(position.cost, SCALE)
-            self._held[self._held_count] = (
-                self._index[position.symbol],
-                position.side,
-                position.qty,
-                high,
-                low,
-            )
+            index = self._index[position.symbol]
+            self._held[self._held_count] = (index, position.side, position.qty, high, low)
             self._held_count += 1
 
     def _read_equity(self) -> None:
@@ -393,9 +383,8 @@ class MarketLoop:
         """The account no longer covers the maintenance margin: the venue closes everything at the mark."""
         marks = self._scanner.observe(at_ns, 0, self._open())[7:]
         costs = self.engine.limits.costs
-        for (symbol, position), mark in zip(
-            tuple(self.engine.portfolio.positions.items()), marks, strict=True
-        ):
+        held = tuple(self.engine.portfolio.positions.items())
+        for (symbol, position), mark in zip(held, marks, strict=True):
             cost = fee(mark, position.qty, costs.taker)
             self._process(ev.Liquidated(at_ns, symbol, position.qty, mark, cost))
 

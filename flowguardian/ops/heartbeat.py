@@ -64,7 +64,7 @@ class Heartbeat:
         announce(
             "heartbeat",
             market_ns=loop.now_ns,
-            run_ns=max(0, loop.run_ns(loop.now_ns)) if loop.live_ns else 0,
+            run_ns=max(0, loop.run_ns()),
             equity=loop.equity(),
             budget_used=sum(line.used for line in lines),
             budget_allocated=sum(line.allocated for line in lines),

@@ -276,6 +276,8 @@ def test_the_buttons_reach_the_engine_within_a_second(browser, tmp_path: Path, s
     run_dir = tmp_path / "live"
     arguments = (
         "paper",
+        "--venue",
+        "direct",
         "--market",
         "synthetic:1",
         "--speed",
