@@ -43,7 +43,9 @@ QUERY = re.compile(r"```sql\n(?P<query>.+?)```\n\n```text\n.*?```", re.DOTALL)
 
 SOURCE = re.compile(r"<!-- source: (?P<path>\S+) -->\n```python\n.*?```", re.DOTALL)
 
-DIFFERS = re.compile(r"^(\S (ok|warn|fixed) |          → |dashboard: |Engine: |\[[A-Z]+\d+\] |! |엔진: |  (Engine|엔진) )")
+DIFFERS = re.compile(
+    r"^(\S (ok|warn|fixed) |          → |dashboard: |Engine: |\[[A-Z]+\d+\] |! |엔진: |  (Engine|엔진) )"
+)
 """Lines that say something about this machine and moment, or that another place explains."""
 LONGEST_LINE = 150
 
