@@ -47,7 +47,7 @@ from tests.views.conftest import ANSWER_SECONDS
 from tests.views.figures import held_by, journal_figures, journal_refusals, postgres_figures
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.nightly,
     pytest.mark.skipif(sys.platform == "win32", reason="SIGSTOP and SIGKILL are POSIX"),
 ]
 RUN_ID, ENV = "drilled", "drill"

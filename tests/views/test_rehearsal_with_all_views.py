@@ -36,7 +36,7 @@ from tests.views.figures import (
     postgres_figures,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 RUN_ID, ENV = "rehearsed", "rehearsal"
 DEADLINE_SECONDS = 600.0
 """Twelve hours take about ninety seconds on a machine of one's own; a run that hangs is ended here."""
