@@ -12,6 +12,7 @@ class Line:
     """A wire that keeps what is written."""
 
     hears = True
+    muted = False
 
     def __init__(self):
         self.frames = []
@@ -136,5 +137,7 @@ def test_a_socket_that_is_gone_counts_nothing(hub, connection):
     connection.out = [b"1"]
     connection.wire.hears = False
     assert hub.counts(RUN_NAME) == {}
+    connection.wire.muted = True
+    assert hub.counts(RUN_NAME) == {connection.name: 0}, "half-open is no end that anybody could know of"
     hub.remove(connection)
     assert not hub.connections and not hub.free_listeners
