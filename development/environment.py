@@ -30,7 +30,13 @@ MAKING = "flowguardian-making"
 NEWEST_TESTED = (3, 14)
 RUNNING = f"{sys.version_info[0]}.{sys.version_info[1]}"
 TAKEN_UP = ("Collecting ", "Processing ", "Requirement already satisfied: ", "Ignoring ")
-UNWANTED_VARIABLES = ("PYTHONHOME", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_REQUIRE_HASHES")
+UNWANTED_VARIABLES = (
+    *("PYTHONHOME", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_REQUIRE_HASHES"),
+    *(
+        "CI",
+        "BUILD_NUMBER",
+    ),  # With them pytest prints whole what differs, and the names of tests are lost in it.
+)
 
 NO_VENV = """\
 this Python ({python}) cannot make environments: its module {module} is missing.
@@ -52,7 +58,7 @@ def say(text: str) -> None:
 
 
 def child_environment() -> dict[str, str]:
-    """Variables for every child: UTF-8 on all systems, and no setting that makes pip install elsewhere."""
+    """Variables for every child: UTF-8 on all systems, and nothing that makes pip or pytest act otherwise."""
     kept = {name: value for name, value in os.environ.items() if name not in UNWANTED_VARIABLES}
     return kept | {"PYTHONUTF8": "1"}
 

@@ -404,3 +404,16 @@ def first_difference(left: Sequence[ev.Row], right: Sequence[ev.Row]) -> str:
         if ev.encode(mine) != ev.encode(other) or type(mine) is not type(other):
             return f"row {number}: {mine} != {other}"
     return "" if len(left) == len(right) else f"{len(left)} rows != {len(right)} rows"
+
+
+def assert_same_rows(ours: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any]) -> None:
+    """The same bytes; a difference is told by its first row and not by megabytes."""
+    if ours.tobytes() == theirs.tobytes():
+        return
+    both = min(len(ours), len(theirs))
+    differs = np.flatnonzero(ours[:both] != theirs[:both])
+    first = int(differs[0]) if len(differs) else both
+    raise AssertionError(
+        f"{len(ours)} rows against {len(theirs)}, {len(differs)} of them differ; the first is row {first}:\n"
+        f"{ours[first : first + 2]}\n{theirs[first : first + 2]}"
+    )

@@ -157,8 +157,7 @@ class BinanceFeed:
             self._release.last_ns = max(cursor.after_ns, self.start_ns - 1)
             if cursor.next_ns and self.start_ns > cursor.next_ns:
                 # The market ran on without us.
-                for index in range(len(self.symbols)):
-                    await self._upkeep.catch_up(index, self.start_ns)
+                await self._upkeep.catch_up(self.start_ns)
             if not cursor.next_ns:
                 await self._read_history(self.start_ns)
         else:
@@ -255,11 +254,11 @@ class BinanceFeed:
     async def ask_what_was_missed(self, now_ns: int) -> None:
         """After a reconnect: a symbol that has not traded since would not show what it lost."""
         connected = self.group.times_connected(_MARKET)
-        if connected == self._connected:
-            return
-        self._connected = connected
-        for index in range(len(self.symbols)):
-            await self._upkeep.catch_up(index, now_ns)
+        if connected != self._connected:
+            self._connected = connected
+            self._upkeep.connected_anew()
+        if self._upkeep.behind:
+            await self._upkeep.catch_up(now_ns)
 
     def renew_all(self) -> None:
         """Drop every connection; each comes back by its owner, by real time as long as the market stands."""

@@ -104,8 +104,7 @@ class Live:
 
     async def _catch_up(self) -> None:
         """What was traded since the tape ended, before any clock row can close a bar without it."""
-        for index in range(len(self._intake.symbols)):
-            await self._upkeep.catch_up(index, self._rest.now_ns())
+        await self._upkeep.catch_up(self._rest.now_ns())
         self._start_ns = self._rest.now_ns()
         self._early = self._intake.release(self._start_ns)
 

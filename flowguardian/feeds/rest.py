@@ -70,8 +70,10 @@ class Rest:
         self.skew_ns = 0
         """By how much the venue's clock moved against ours since the offset was set."""
         self._measured = False
-        self._ahead_ns = 0
-        """How far market time in slices has run ahead of this host since the offset was measured."""
+        self._slice_ns = 0
+        """Where market time stands that comes in slices; 0 = it does not, or not yet."""
+        self._minutes_ns = 0
+        """What is added to it for host UTC: whole minutes, so the same market meets the same limits."""
         self._base, self._clock = base, clock
         self._attempts, self._first_delay = attempts, first_delay_seconds
         self._patience_ms = int(patience_seconds * 1000)
@@ -85,9 +87,11 @@ class Rest:
 
     def set_now(self, now_ns: int) -> None:
         """In slices the venue's time is what the last one said; limits and bans go by it as well."""
-        offset_ns = now_ns - self._clock.mono_ns()
-        self._ahead_ns += offset_ns - self.offset_ns
-        self.offset_ns = offset_ns
+        if not self._slice_ns:
+            # Rounded up: a ban that was over by this host's clock stays over.
+            self._minutes_ns = -(-(self._clock.wall_ns() - now_ns) // MINUTE_NS) * MINUTE_NS
+        self._slice_ns = now_ns
+        self.offset_ns = now_ns - self._clock.mono_ns()
 
     async def close(self) -> None:
         if self._session is not None:
@@ -172,7 +176,8 @@ class Rest:
 
     async def _wait_for_room(self, path: str, weight: int) -> None:
         while wait_ms := self.limiter.wait_ms(weight, self._run_ms()):
-            if wait_ms > self._patience_ms:
+            # Between two slices no time passes, however long this waits.
+            if wait_ms > self._patience_ms or self._slice_ns:
                 raise VenueBanned(
                     f"{self._base}{path}: the venue asked for silence for another {wait_ms // 1000} s "
                     f"({self.limiter.reason}). Nothing is sent until then; do not restart in a loop."
@@ -213,8 +218,9 @@ class Rest:
         return self._clock.wall_ns() // MILLISECOND_NS
 
     def _run_ms(self) -> int:
-        """Host UTC, moved on as fast as the market: a minute of silence is a minute of market time."""
-        return (self._clock.wall_ns() + self._ahead_ns) // MILLISECOND_NS
+        """Host UTC; in slices it moves with the market: a minute of silence is a minute of market time."""
+        now_ns = self._slice_ns + self._minutes_ns if self._slice_ns else self._clock.wall_ns()
+        return now_ns // MILLISECOND_NS
 
 
 RECOVERABLE: tuple[type[Exception], ...] = (FeedError, UnreadableAnswer)

@@ -26,6 +26,8 @@ _ROUNDS = 5
 _MOST_PAGES = 500
 """Half a million trades of one symbol: a day of a busy market."""
 _REFUSED_NS = 60 * SECOND_NS
+_LONGEST_WAIT_NS = 8 * SECOND_NS
+"""Between two questions to a venue that does not answer: its request weight must last for its return."""
 TRADING = "trading"
 """Named like a stream in facts: a symbol that the venue does not trade any more brings nothing new."""
 
@@ -39,9 +41,12 @@ class Upkeep:
         self.instruments = tuple(instruments)
         self.halted: tuple[str, ...] = ()
         self._rest, self._intake, self._options = rest, intake, options
-        self._silent_after_refusal_ns = 0
+        self._refused_until_ns = self._waits_until_ns = 0
+        self._failures = 0
         self._refreshed_ns = self._measured_ns = 0
         self._proved_ns = [0] * len(intake.symbols)
+        self.behind = False
+        """Whether trades may have been missed that no later trade has shown."""
         self.facts: list[Fact] = []
         """What was found since the feed last took them; it stamps them."""
         self._silent: dict[tuple[str, str], int] = {}
@@ -54,34 +59,47 @@ class Upkeep:
         symbol, line = self._intake.symbols[index], self._intake.lines[index]
         wanted: int | None = number
         for _ in range(_ROUNDS):
-            if wanted is None or now_ns < self._silent_after_refusal_ns:
+            if wanted is None or not self._may_ask(now_ns):
                 return
             try:
                 trades = await self._rest.trades(symbol, wanted)
             except RECOVERABLE as error:
                 self._failed(error, now_ns)
                 return
+            self._failures = 0
             self._intake.fill(index, trades, now_ns)
             wanted = line.wants(now_ns) if line.waiting and trades else None
 
-    async def catch_up(self, index: int, now_ns: int) -> None:
-        """Everything traded since the last id, page by page; without an id nothing can be missed."""
+    async def catch_up(self, now_ns: int) -> None:
+        """Everything traded since the last ids; what fails is asked again when the feed comes by later."""
+        if not self._may_ask(now_ns):
+            return
+        for index in range(len(self._intake.symbols)):
+            if not await self._catch_up(index, now_ns):
+                self.behind = True
+                return
+        self.behind = False
+
+    async def _catch_up(self, index: int, now_ns: int) -> bool:
+        """One symbol, page by page; without an id nothing can be missed."""
         symbol, line = self._intake.symbols[index], self._intake.lines[index]
         for _ in range(_MOST_PAGES):
             if line.last_id == NO_ID or symbol in self.halted:
-                return
+                break
             try:
                 trades = await self._rest.trades(symbol, line.first_missing())
             except RECOVERABLE as error:
                 self._failed(error, now_ns)
-                return
+                return isinstance(error, QuestionRefused)  # The next symbol is another question.
+            self._failures = 0
             self._intake.missed(index, trades, now_ns)
             if len(trades) < PAGE:
-                return
+                break
+        return True
 
     async def prove_quiet(self, index: int, now_ns: int) -> bool:
         """Whether the venue's last trade is one that we have: then the stream is quiet, not dead."""
-        if now_ns < self._silent_after_refusal_ns:
+        if not self._may_ask(now_ns):
             return False
         intake = self._intake
         try:
@@ -89,6 +107,7 @@ class Upkeep:
         except RECOVERABLE as error:
             self._failed(error, now_ns)
             return False
+        self._failures = 0
         line = intake.lines[index]
         if trades and line.last_id == NO_ID:
             line.last_id = trades[-1].id
@@ -183,8 +202,19 @@ class Upkeep:
         self.instruments = fresh
         self.facts.append(InstrumentsSet(0, fresh))
 
+    def connected_anew(self) -> None:
+        """The venue takes connections again: what waited for its return may be asked at once."""
+        self._waits_until_ns = self._failures = 0
+        self.behind = True
+
+    def _may_ask(self, now_ns: int) -> bool:
+        return now_ns >= max(self._refused_until_ns, self._waits_until_ns)
+
     def _failed(self, error: Exception, now_ns: int) -> None:
         self._intake.counts.rest_failures += 1
         self._intake.odd.keep(type(error).__name__, str(error))
         if isinstance(error, VenueRefused) and not isinstance(error, QuestionRefused):
-            self._silent_after_refusal_ns = now_ns + _REFUSED_NS
+            self._refused_until_ns = now_ns + _REFUSED_NS
+        elif not isinstance(error, QuestionRefused):
+            self._waits_until_ns = now_ns + min(_LONGEST_WAIT_NS, SECOND_NS << self._failures)
+            self._failures = min(self._failures + 1, 8)

@@ -1,7 +1,8 @@
 """Request weight, bans and connection counts of one address, as the exchange enforces them.
 
 Rule: pure; the caller says both clocks. A window of request weight ends with a minute of either clock, so a
-market that runs faster than the host gives its clients as much per market minute as the exchange would.
+market that runs faster than the host gives its clients as much per market minute as the exchange would. A
+market that moves in slices knows its own minutes only: there the same run meets the same limits.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ class Weights:
         self._bans = 0
         self._banned_until_ms = 0
 
-    def charge(self, weight: int, host_ms: int, venue_ms: int) -> None:
+    def charge(self, weight: int, host_ms: int, venue_ms: int, *, sliced: bool = False) -> None:
         """Count a request; raises Refusal 429 over the limit, 418 for an address that went on regardless."""
         if host_ms < self._banned_until_ms:
             left_ms = self._banned_until_ms - host_ms
             raise errors.banned(venue_ms + left_ms, -(-left_ms // 1000))
-        window = (host_ms // _MINUTE_MS, venue_ms // _MINUTE_MS)
-        if window[0] != self._window[0] or window[1] != self._window[1]:
+        window = (0 if sliced else host_ms // _MINUTE_MS, venue_ms // _MINUTE_MS)
+        if window != self._window:
             self._window, self.used, self._refused = window, 0, 0
         self.used += weight
         if self.used <= self.limit:

@@ -155,6 +155,11 @@ class Pacer:
                 await self._woken()
 
     @property
+    def sliced(self) -> bool:
+        """Whether a lock-step client moves the market."""
+        return self._session is not None
+
+    @property
     def _listened_to(self) -> bool:
         """Whether listeners alone move the market: never one that a lock-step client has begun to drive."""
         return not self._driven and self.hub.free_listeners

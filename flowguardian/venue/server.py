@@ -112,7 +112,8 @@ class VenueServer:
                 return await self._failed(fault, weights, venue_ms)
             if path not in ROUTES or request.method != "GET":
                 raise errors.unknown_path(path, request.method)
-            weights.charge(ROUTES[path].weight(request.query_params), host_ms(), venue_ms)
+            weight = ROUTES[path].weight(request.query_params)
+            weights.charge(weight, host_ms(), venue_ms, sliced=self.pacer.sliced)
             status, body = 200, self._rest.answer(path, request.query_params)
         except Refusal as refusal:
             status, headers = refusal.status, refusal.headers

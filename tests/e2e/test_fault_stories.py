@@ -11,6 +11,7 @@ import pytest
 
 from flowguardian.execution import events as ev
 from flowguardian.market.records import SECOND_NS
+from tests.builders import assert_same_rows
 from tests.e2e.faulted import BACK_NS, SYMBOLS, Story, story
 
 STREAMS = ("aggTrade", "bookTicker", "markPrice@1s")
@@ -200,7 +201,7 @@ def test_the_same_cuts_twice_give_the_same_tape(run_dir: Path) -> None:
     faults = [{"kind": "cut", "minute": 4.5, "minutes": 3, "every_seconds": 60},
               {"kind": "maintenance", "minute": 8.5, "minutes": 1}]  # fmt: skip
     first, second = (story(run_dir.with_name(name), faults=faults) for name in ("first", "second"))
-    assert first.tape.tobytes() == second.tape.tobytes()
+    assert_same_rows(first.tape, second.tape)
     first.decided_as(second)
 
 
@@ -216,7 +217,8 @@ def test_connections_are_replaced_before_the_daily_cut_and_nothing_is_missed(
 def test_maintenance_is_waited_out_and_the_hole_is_filled(run_dir: Path, twin: Story) -> None:
     told = story(run_dir, faults=[{"kind": "maintenance", "minute": 4.5, "minutes": 1.5}])
     assert told.silent() == EVERYTHING and told.entries(first=4.75, last=6) == []
-    assert told.counts["rest_failures"] > 0 and told.lost() == 0
+    # Asked now and then, not in a storm: the request weight of the minute must last for what was missed.
+    assert 0 < told.counts["rest_failures"] < 20 and told.lost() == 0
     assert all(told.trade_ids(symbol) == twin.trade_ids(symbol) for symbol in SYMBOLS)
     assert told.entries(first=9)
     flows_again(told, 6.0)

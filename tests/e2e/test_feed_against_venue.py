@@ -21,6 +21,7 @@ from flowguardian.feeds.venues import Venue, local
 from flowguardian.market.records import SECOND_NS, Kind
 from flowguardian.market.tape import TapeWriter, load_tape, segment_paths
 from flowguardian.ops.segments import HostClock
+from tests.builders import assert_same_rows
 from tests.unit.feed_reference import expected
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,12 +130,12 @@ def test_the_tape_over_sockets_is_that_of_the_market_read_directly(first, direct
         assert len(ours) == len(theirs), kind
         for name in ("symbol", "flags", "venue_ns", "a", "b", "c", "d", "id", "ts_ns"):
             assert np.array_equal(ours[name], theirs[name]), (kind, name)
-    assert rows.tobytes() == wanted.tobytes()
+    assert_same_rows(rows, wanted)
 
 
 def test_the_history_over_rest_is_that_of_the_market(first, direct):
     _, feed = first
-    assert feed.history().tobytes() == direct.history(direct.start_ns, HISTORY).tobytes()
+    assert_same_rows(feed.history(), direct.history(direct.start_ns, HISTORY))
 
 
 def test_the_same_seed_twice_gives_the_same_tape(first, tmp_path):
@@ -150,7 +151,7 @@ def test_a_run_that_ends_and_goes_on_has_the_rows_of_one_that_did_not(first, tmp
         run(tape, stop_after=100, dies=dies, venue=venue)
         cursor = cursor_of([rows_on(tape)], SYMBOLS)
         run(tape, cursor=cursor, venue=venue)
-    assert rows_on(tape).tobytes() == rows_on(first[0]).tobytes()
+    assert_same_rows(rows_on(tape), rows_on(first[0]))
 
 
 def test_a_venue_that_is_killed_and_started_again_costs_no_row(first, tmp_path):
@@ -164,7 +165,7 @@ def test_a_venue_that_is_killed_and_started_again_costs_no_row(first, tmp_path):
                 stack.enter_context(venue_process(int(venue.rest.rpartition(":")[2])))
 
         feed = run(tmp_path / "tape", venue=venue, disturb=kill)
-    assert rows_on(tmp_path / "tape").tobytes() == rows_on(first[0]).tobytes()
+    assert_same_rows(rows_on(tmp_path / "tape"), rows_on(first[0]))
     assert feed.stats().counts.reconnects >= 2
 
 

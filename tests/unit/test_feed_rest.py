@@ -10,10 +10,11 @@ from flowguardian.feeds.limits import Limiter
 from flowguardian.feeds.markets import history_rows
 from flowguardian.feeds.rest import Rest
 from flowguardian.feeds.rest_answers import UnreadableAnswer, venue_of
-from flowguardian.market.records import MINUTE_NS, Kind
+from flowguardian.market.records import MINUTE_NS, SECOND_NS, Kind
 from tests.unit.feed_venue import HandClock, HandVenue
 
 UNITS = 100_000_000
+START_NS = 1_747_836_000_000_000_000 // MINUTE_NS * MINUTE_NS
 
 
 def asking(question, prepare=lambda _: None, *, limiter=None, patience_seconds=150.0):
@@ -175,3 +176,28 @@ def test_a_venue_that_is_not_there_is_unreachable():
             await rest.close()
 
     asyncio.run(work())
+
+
+@pytest.mark.parametrize("host_ms", [0, 31_000, 59_999])
+def test_in_slices_the_minutes_of_the_limit_are_those_of_the_market(host_ms):
+    """However the clock of the host stands, the same question is refused and the same one answered."""
+    market_ns = START_NS + 10 * SECOND_NS
+    limiter = Limiter(None, limit=100)
+
+    async def question(rest):
+        rest._clock = HandClock(1_700_000_000_000 // 60_000 * 60_000 + host_ms)
+        rest.set_now(market_ns)
+        limiter.sent(100, rest._run_ms())
+        said = []
+        for second in range(60):
+            rest.set_now(market_ns + second * SECOND_NS)
+            try:
+                await rest.trades("BTCUSDT", None, 1)
+            except VenueBanned:
+                said.append(second)
+            else:
+                break
+        return said
+
+    refused, venue, slept = asking(question, patience_seconds=5.0, limiter=limiter)
+    assert refused == list(range(50)) and slept == [] and len(venue.asked) == 1
