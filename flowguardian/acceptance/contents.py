@@ -5,6 +5,8 @@ Rule: everything comes from the judgement; wording comes from the catalogue.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from flowguardian.acceptance import pages
 from flowguardian.acceptance.blocks import Block, Cell, Items, Paragraph, Plot, Section, facts, section, table
 from flowguardian.acceptance.catalog import joined, known, plain, text
@@ -96,6 +98,8 @@ def _environment(j: Judgement) -> Section:
     rows: list[tuple[Cell, Cell]] = [
         (text("label.mode"), j.mode or DASH),
         (text("label.version"), j.version or DASH),
+        (text("label.commit"), _listed(dict.fromkeys(build.commit for build in j.builds))),
+        (text("label.system"), _listed(dict.fromkeys(f"Python {b.python}, {b.platform}" for b in j.builds))),
         (text("label.seed"), shown(j.seed)),
         (text("label.symbols"), ", ".join(j.symbols) or DASH),
         (text("label.start_equity"), f"{usdt(j.money.start)} USDT"),
@@ -104,6 +108,10 @@ def _environment(j: Judgement) -> Section:
     if j.faults:
         blocks.append(Paragraph(text("text.faults", names="; ".join(j.faults)), "strong"))
     return section("environment", *blocks)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return "; ".join(name for name in names if name) or DASH
 
 
 def _preflight(j: Judgement) -> Section:

@@ -27,6 +27,7 @@ ENDED = ("completed", "stopped", "interrupted")
 SHORT = frozenset(
     (
         "run_hours",
+        "longest_segment",
         "entries",
         "budget_caps",
         "budget_block_pct",
@@ -59,6 +60,8 @@ class Measured:
     wall_ns: int | None
     stale_ns: int
     """Run time in which some stream was not fresh."""
+    planned_stops: int | None
+    longest_segment_ns: int | None
     segment_market_ns: int | None
     market_ns: int
     tape_records: int
@@ -119,7 +122,20 @@ def _process(make: _Maker, m: Measured) -> list[Criterion]:
         ),
     ]
     if m.kind == "acceptance":
-        found.insert(1, make.at_most("clock_agreement", "process", CLOCK_TOLERANCE_PCT, _disagreement_pct(m)))
+        clocks = make.at_most("clock_agreement", "process", CLOCK_TOLERANCE_PCT, _disagreement_pct(m))
+        found[1:1] = [clocks, *_segments(make, m)]
+    return found
+
+
+def _segments(make: _Maker, m: Measured) -> list[Criterion]:
+    """Stops by plan; a run whose configuration is older than these criteria was not promised them."""
+    most, least = make.limit("max_planned_stops"), make.limit("min_longest_segment_hours")
+    longest = None if m.longest_segment_ns is None else m.longest_segment_ns / HOUR_NS
+    found = []
+    if most is not None:
+        found.append(make.at_most("planned_stops", "process", most, m.planned_stops))
+    if least is not None:
+        found.append(make.at_least("longest_segment", "process", least, longest))
     return found
 
 

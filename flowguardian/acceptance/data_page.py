@@ -19,7 +19,7 @@ from flowguardian.acceptance.blocks import (
 from flowguardian.acceptance.catalog import text
 from flowguardian.acceptance.figures import FeedQuality
 from flowguardian.acceptance.formats import DASH, clock, duration, number, percent, shown
-from flowguardian.acceptance.judgement import Judgement, Text
+from flowguardian.acceptance.judgement import Judgement, StreamLine, Text
 
 MOST_SILENCES = 50
 SHOWN_COUNTS = (
@@ -49,12 +49,17 @@ def data(j: Judgement) -> Section:
 def _streams(j: Judgement) -> Block:
     rows = [
         (
-            s.symbol, s.kind, shown(s.records), duration(s.max_silence_seconds), clock(s.max_silence_at_ns),
-            percent(s.mean_atr_pct, 4),
+            s.symbol, s.kind, shown(s.records), _rate(s, j), duration(s.max_silence_seconds),
+            clock(s.max_silence_at_ns), percent(s.mean_atr_pct, 4),
         )
         for s in j.streams
     ]  # fmt: skip
-    return table("symbol kind records silence at atr", rows, "records silence atr")
+    return table("symbol kind records rate silence at atr", rows, "records rate silence atr")
+
+
+def _rate(line: StreamLine, j: Judgement) -> str:
+    """Records in a second of market time."""
+    return number(line.records / (j.market_hours * 3600), 2) if j.market_hours else DASH
 
 
 def _feed(q: FeedQuality) -> list[Block]:

@@ -24,6 +24,15 @@ class Segment(Data, frozen=True):
     end_reason: str
 
 
+class Build(Data, frozen=True):
+    """A program that supervised the run, from its first start on; `commit` is "" where it was not known."""
+
+    version: str
+    commit: str
+    python: str
+    platform: str
+
+
 class ProcessLine(Data, frozen=True):
     """How a child process ended; host time."""
 

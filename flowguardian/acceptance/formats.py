@@ -55,7 +55,10 @@ def both(ns: int) -> str:
 def clock(ns: int) -> str:
     """Time of day in KST and UTC, for tables."""
     when = moment(ns)
-    return DASH if when is None else f"{when.astimezone(KST):%m-%d %H:%M} KST / {when:%H:%M} UTC"
+    if when is None:
+        return DASH
+    # Only between the zones may a narrow column break it.
+    return f"{when.astimezone(KST):%m-%d\u00a0%H:%M}\u00a0KST / {when:%H:%M}\u00a0UTC"
 
 
 def duration(seconds: float | None) -> str:

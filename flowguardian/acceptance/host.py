@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from flowguardian.acceptance.evidence import Evidence
 from flowguardian.acceptance.figures import (
+    Build,
     IncidentGroup,
     PreflightLine,
     ProcessLine,
@@ -89,6 +90,15 @@ def segments_of(spans: Sequence[Span]) -> tuple[Segment, ...]:
         )
         for span in spans
     )
+
+
+def builds_of(evidence: Evidence) -> tuple[Build, ...]:
+    """The programs and systems that the run was supervised by, each once, in order."""
+    found = [
+        Build(version=row.version, commit=row.commit, python=row.python, platform=row.platform)
+        for _, row in evidence.ops_of(ops.BuildIdentified)
+    ]
+    return tuple(dict.fromkeys(found))
 
 
 def processes_of(evidence: Evidence) -> tuple[ProcessLine, ...]:

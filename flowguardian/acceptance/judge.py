@@ -22,6 +22,7 @@ from flowguardian.acceptance.findings import Audit
 from flowguardian.acceptance.host import (
     HOUR_NS,
     Span,
+    builds_of,
     incidents_of,
     preflight_of,
     processes_of,
@@ -42,6 +43,8 @@ Judgement = jm.Judgement
 NAMED_MINUTES = {"M5": 5, "M10": 10, "M30": 30, "M60": 60, "H3": 180, "H6": 360, "H9": 540, "H12": 720}
 MINUTE_NS = 60_000_000_000
 UNFINISHED = ("", "interrupted", "stopped")
+PLANNED = ("interrupted", "stopped")
+"""Ends of a segment that somebody asked for."""
 """Ends of a run that leave it to be resumed."""
 BAD = (ops.Severity.ERROR, ops.Severity.CRITICAL)
 
@@ -111,6 +114,8 @@ class _Judging:
         return Measured(
             kind=self.kind, audit=audit_, wall_ns=self.wall_ns,
             stale_ns=self.feed_quality.stale_ns if self.feed_quality else 0,
+            planned_stops=self._planned_stops() if self.spans else None,
+            longest_segment_ns=max(span.run_ns for span in self.spans) if self.spans else None,
             segment_market_ns=sum(span.market_ns for span in self.spans) if self.spans else None,
             market_ns=self.market_ns, tape_records=self.prices.records,
             problems=[*evidence.problems, *(f"{name}: is missing" for name in evidence.missing)],
@@ -127,6 +132,9 @@ class _Judging:
             lowest_equity=min(self.books.equity) if self.live_ns else None,
             start_equity=audit_.ledger.start, short=self._short(), quiet=self.quiet,
         )  # fmt: skip
+
+    def _planned_stops(self) -> int:
+        return sum(span.end_reason in PLANNED for span in self.spans)
 
     def _reached(self, minutes: int) -> bool:
         return bool(self.live_ns) and self.live_ns + minutes * MINUTE_NS <= self.end_ns
@@ -172,6 +180,7 @@ class _Judging:
             streams=metrics.streams_of(self.prices, self.live_ns, self.atr) if self.live_ns else (),
             feed_quality=self.feed_quality, silences=silences_of(evidence_),
             segments=segments_of(self.spans), processes=processes_of(self.evidence),
+            builds=builds_of(self.evidence),
             incidents=incidents_of(self.evidence), faults=faults, preflight=preflight_of(self.evidence),
             resources=resources, resource_curve=resource_curve,
             curve=metrics.curve_of(books, self._allocation()) if self.live_ns else jm.Curve(),
@@ -196,7 +205,7 @@ class _Judging:
             abnormal_ends=m.abnormal_ends,
             announced_ends=sum(r.abnormal and r.announced for r in exits) if self.has_ops else None,
             restarts=max(0, lifetimes - 1), segments=max(lifetimes, len(self.spans)),
-            planned_stops=sum(span.end_reason in ("stopped", "interrupted") for span in self.spans),
+            planned_stops=self._planned_stops(),
             starvation=len(m.starvation), invariant_violations=len(m.violations),
             feed_gaps=sum(1 for _ in evidence.of(ev.FeedGap)), checkpoints=len(self.audit.checkpoints),
             longest_refusal_streak=tally.streak, max_refusals_per_hour_per_symbol=tally.worst_hour[0],

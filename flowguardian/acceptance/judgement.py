@@ -10,6 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from flowguardian.acceptance.figures import (
+    Build,
     Data,
     FeedQuality,
     IncidentGroup,
@@ -333,6 +334,7 @@ class Judgement(Data, frozen=True):
     feed_quality: FeedQuality | None
     silences: tuple[StreamSilence, ...]
     segments: tuple[Segment, ...]
+    builds: tuple[Build, ...]
     processes: tuple[ProcessLine, ...]
     incidents: tuple[IncidentGroup, ...]
     faults: tuple[str, ...]

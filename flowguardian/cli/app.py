@@ -73,6 +73,14 @@ COMMANDS: dict[str, Entry] = {
     "report": Entry(
         "reading", "report", "Judge a run and write its report.", "실행을 판정하고 보고서를 씁니다.",
     ),
+    "pack": Entry(
+        "packing", "pack", "Make a small folder of a run, to keep it, send it or move it.",
+        "실행을 보관, 전달, 이동할 수 있는 작은 폴더로 만듭니다.",
+    ),
+    "unpack": Entry(
+        "packing", "unpack", "Make the run directory of a pack, to the byte.",
+        "꾸러미(pack)에서 실행 폴더를 바이트까지 그대로 되살립니다.",
+    ),
     "views": Entry(
         "views", "views", "Copy the journal of a run into Postgres and Redis, or build the copies anew.",
         "실행의 저널을 Postgres 와 Redis 로 복사하거나 다시 만듭니다.",

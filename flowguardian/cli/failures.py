@@ -43,6 +43,7 @@ KNOWN: dict[str, tuple[str, str, int]] = {
         "this run is in the hands of another process",
         "wait for it, or end it with Ctrl-C where it was started", EXIT_USAGE,
     ),
+    "PackError": ("the pack cannot be made or used", "see `flowguardian pack --help`", EXIT_USAGE),
     "LockError": ("the lock of the run cannot be used", "check the folder and its permissions", EXIT_USAGE),
     "CommandError": ("the command did not reach the run", "check the run directory", EXIT_USAGE),
     "UnknownVenue": ("there is no such venue", "name a known one, or the address of one", EXIT_USAGE),

@@ -5,6 +5,8 @@ Rule: only `report` writes, and only reports; all of them answer for a run that 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +19,16 @@ from flowguardian.cli.locate import RUNS, JsonOption, LanguageOption, RunArgumen
 if TYPE_CHECKING:
     from flowguardian.acceptance.judgement import Judgement
     from flowguardian.cli.run_rows import RunRows
+
+PackOption = Annotated[
+    Path | None, typer.Option("--from", help="A pack instead of a run directory; it is only read.")
+]
+
+ReportFolder = Annotated[
+    Path | None, typer.Option("--to", help="Folder of the report; the run's own when left out.")
+]
+ReportName = Annotated[str, typer.Option("--name", help="Name of the report's files.")]
+PlotFiles = Annotated[bool, typer.Option("--plots", help="Write the plots as pictures too.")]
 
 
 def status(
@@ -65,14 +77,16 @@ def explain(
 
 
 def verify(
-    run: RunArgument = "", runs: RunsOption = RUNS, lang: LanguageOption = "", as_json: JsonOption = False
-) -> int:
+    run: RunArgument = "", runs: RunsOption = RUNS, lang: LanguageOption = "", as_json: JsonOption = False,
+    packed: PackOption = None,
+) -> int:  # fmt: skip
     """Decide a recorded run again from its tape and demand the same rows; else exit code 1 and the row."""
     from flowguardian.ops.verify import verify as answer_of
 
-    run_dir, say = find_run(run, runs), Say(_language(lang, as_json))
-    output.progress(f"verify {run_dir}")
-    answer = answer_of(run_dir)
+    say = Say(_language(lang, as_json))
+    with _run_dir(run, runs, packed) as run_dir:
+        output.progress(f"verify {packed or run_dir}")
+        answer = answer_of(run_dir)
     verdict = say("verify_ok") if answer.ok else say("verify_bad", row=answer.row or "?")
     text = f"{verdict}\n  {answer.message}" + ("" if answer.same_code else f"\n  {say('other_code')}")
     _answer(answer, text, as_json)
@@ -80,14 +94,54 @@ def verify(
 
 
 def report(
-    run: RunArgument = "", runs: RunsOption = RUNS, lang: LanguageOption = "", as_json: JsonOption = False
-) -> int:
-    """Verify and judge a run that is over, and write its report; the exit code is the verdict's."""
-    from flowguardian.ops.conduct import conclude
+    run: RunArgument = "", runs: RunsOption = RUNS, lang: LanguageOption = "", as_json: JsonOption = False,
+    packed: PackOption = None,
+    to: ReportFolder = None, name: ReportName = "report", plots: PlotFiles = False,
+) -> int:  # fmt: skip
+    """Verify and judge a run that is over, and write its report; the exit code is the verdict's.
+
+    Of a pack (--from) the verdict is said, and the report written where --to says.
+    """
+    from flowguardian.acceptance.report import Reporter
+    from flowguardian.ops.conduct import judged
+
+    with _run_dir(run, runs, packed) as run_dir:
+        if packed is None:
+            _must_have_ended(run_dir)
+        language = choose(checked(lang), _configured(run_dir))
+        output.progress(f"verify and judge {packed or run_dir}")
+        judgement = judged(run_dir)
+        paths: tuple[Path, ...] = ()
+        if packed is None or to is not None:
+            paths = Reporter(run_dir, to, name).write(judgement, language, plot_files=plots)
+    say = Say(language)
+    text = "\n".join(
+        [f"{judgement.verdict} ({judgement.kind})", *(say("report_at", path=path) for path in paths)]
+    )
+    _answer(_judged(judgement, paths), text, as_json)
+    return {"PASS": output.EXIT_OK, "FAIL": output.EXIT_FAIL}.get(judgement.verdict, output.EXIT_INCONCLUSIVE)
+
+
+@contextmanager
+def _run_dir(run: str, runs: Path, packed: Path | None) -> Iterator[Path]:
+    """The run that was named, or what a pack holds for as long as it is read."""
+    if packed is None:
+        yield find_run(run, runs)
+        return
+    if run:
+        raise output.CliError(
+            "a run and a pack are both named", why=f"{run} and --from {packed}", fix="name one of them"
+        )
+    from flowguardian.ops.packing import opened
+
+    with opened(packed) as run_dir:
+        yield run_dir
+
+
+def _must_have_ended(run_dir: Path) -> None:
     from flowguardian.ops.manifest import ManifestError, read_manifest
     from flowguardian.ops.registry import Registry
 
-    run_dir = find_run(run, runs)
     try:
         run_id = read_manifest(run_dir).run_id
     except ManifestError:
@@ -100,21 +154,12 @@ def report(
             why=f"{alive[0].text()} is alive: no verdict, running",
             fix="see `flowguardian status`; report when it has ended",
         )  # fmt: skip
-    language = choose(checked(lang), _configured(run_dir))
-    output.progress(f"verify and judge {run_dir}")
-    judgement, paths = conclude(run_dir, language)
-    say = Say(language)
-    text = "\n".join(
-        [f"{judgement.verdict} ({judgement.kind})", *(say("report_at", path=path) for path in paths)]
-    )
-    _answer(_judged(judgement, paths), text, as_json)
-    return {"PASS": output.EXIT_OK, "FAIL": output.EXIT_FAIL}.get(judgement.verdict, output.EXIT_INCONCLUSIVE)
 
 
 def _judged(judgement: Judgement, paths: tuple[Path, ...]) -> dict[str, Any]:
     from flowguardian.acceptance.report import summary_json
 
-    html = next((path for path in paths if path.suffix == ".html"), paths[0])
+    html = next((path for path in paths if path.suffix == ".html"), Path())
     return {**summary_json(judgement, html), "reports": [str(path) for path in paths]}
 
 

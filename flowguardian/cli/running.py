@@ -34,6 +34,10 @@ Venue = Annotated[
 MarketSpec = Annotated[str | None, typer.Option(help="synthetic:SEED, bars:PATH, trades:PATH or a path.")]
 Start = Annotated[str | None, typer.Option(help="First moment in the market, as 2025-05-21T13:50Z.")]
 Duration = Annotated[str | None, typer.Option(help="Run time, as 12h, 60m or 90s.")]
+Segment = Annotated[
+    str | None,
+    typer.Option(help="Stop by plan after this run time, as 165m; started again, the run goes on."),
+]
 Speed = Annotated[str | None, typer.Option(help="Market time per real time, or max.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of everything drawn by chance.")]
 StoresOption = Annotated[
@@ -59,6 +63,7 @@ def accept(
     speed: Speed = "max",
     seed: Seed = None,
     stores: StoresOption = None,
+    segment: Segment = None,
     defect: Annotated[bool, typer.Option("--break", help="Run a twin with a planted budget leak.")] = False,
     run_dir: RunDir = None,
     json: Json = False,
@@ -81,8 +86,9 @@ def accept(
     given = (config, overrides, venue, market, start, duration, seed, stores)
     configured = speed != "max" or any(option is not None for option in given)
     _conduct(
-        loaded, configured=configured, config=config, defect=defect, run_dir=run_dir, as_json=json, lang=lang
-    )
+        loaded, configured=configured, config=config, defect=defect, run_dir=run_dir, as_json=json, lang=lang,
+        segment=segment,
+    )  # fmt: skip
 
 
 def paper(
@@ -95,6 +101,7 @@ def paper(
     speed: Speed = None,
     seed: Seed = None,
     stores: StoresOption = None,
+    segment: Segment = None,
     strategy: Annotated[str | None, typer.Option(help="Run this strategy alone.")] = None,
     run_dir: RunDir = None,
     json: Json = False,
@@ -122,6 +129,7 @@ def paper(
         as_json=json,
         lang=lang,
         check_interval_seconds=check_interval,
+        segment=segment,
     )
 
 
@@ -130,8 +138,6 @@ def _over(
     seed: int | None, stores: str | None,
 ) -> list[str]:  # fmt: skip
     """Options as settings: they win over the file and stand in the effective configuration."""
-    from flowguardian.ops.settings import NotADuration, duration_seconds
-
     found = []
     if venue is not None:
         found.append(f"market.venue={venue}")
@@ -140,11 +146,7 @@ def _over(
     if start is not None:
         found.append(f"market.start='{_moment(start)}'")
     if duration is not None:
-        try:
-            hours = duration_seconds(duration) / 3600
-        except NotADuration as error:
-            raise UsageError(str(error)) from error
-        found.append(f"paper.duration_hours={hours:.8f}")
+        found.append(f"paper.duration_hours={_seconds('--duration', duration) / 3600:.8f}")
     if speed is not None:
         found.append(f"market.speed={speed}")
     if seed is not None:
@@ -152,6 +154,15 @@ def _over(
     if stores is not None:
         found.append(f"stores.mode={stores}")
     return found
+
+
+def _seconds(option: str, text: str) -> int:
+    from flowguardian.ops.settings import NotADuration, duration_seconds
+
+    try:
+        return duration_seconds(text)
+    except NotADuration as error:
+        raise UsageError(f"{option}: {error}") from error
 
 
 def _moment(text: str) -> str:
@@ -226,6 +237,7 @@ def _conduct(
     lang: str | None,
     defect: bool = False,
     check_interval_seconds: float = 1.0,
+    segment: str | None = None,
 ) -> None:
     from flowguardian.cli.doctor import line_text
     from flowguardian.cli.language import choose
@@ -233,6 +245,7 @@ def _conduct(
     from flowguardian.ops.manifest import MANIFEST, read_manifest
     from flowguardian.ops.stores import observer_environment
 
+    segment_seconds = float("inf") if segment is None else _seconds("--segment", segment)
     language = choose(lang, loaded.settings.run.language)
     if run_dir is None or not (run_dir / MANIFEST).is_file():
         for warning in loaded.warnings:
@@ -258,6 +271,7 @@ def _conduct(
         asked=loaded.settings,
         on_preflight=lambda line: print(line_text(line, language), file=sys.stderr),
         check_interval_seconds=check_interval_seconds,
+        segment_seconds=segment_seconds,
     )
     raise typer.Exit(show_end(conducted, as_json=as_json, language=language))
 
@@ -270,6 +284,12 @@ def show_end(conducted: Conducted, *, as_json: bool, language: str) -> int:
     judgement, result = conducted.judgement, conducted.result
     if judgement is None:
         print(f"ended without a verdict: {conducted.why or result.reason}", file=sys.stderr)
+        if result.reason == "stopped":
+            done = f"{result.run_ns / 3.6e12:.2f} h of run time in {len(result.segments)} segments"
+            print(
+                f"stopped by plan, {done}; pack it to move it: flowguardian pack {conducted.run_dir}",
+                file=sys.stderr,
+            )
         print(f"go on with: flowguardian paper --run-dir {conducted.run_dir}", file=sys.stderr)
         if as_json:
             print_json({"verdict": None, "reason": result.reason, "run_dir": str(conducted.run_dir)})

@@ -35,6 +35,15 @@ class PreflightChecked(OpsRow, frozen=True):
     fix_ko: str = ""
 
 
+class BuildIdentified(OpsRow, frozen=True):
+    """What program supervises the run from this start on; `commit` is "" where no repository is around it."""
+
+    version: str
+    commit: str
+    python: str
+    platform: str
+
+
 class SegmentOpened(OpsRow, frozen=True):
     """An engine lifetime began to be live and fresh."""
 
@@ -151,6 +160,7 @@ OPS_KINDS: dict[str, type[OpsRow]] = {
     cls.__name__: cls
     for cls in (
         PreflightChecked,
+        BuildIdentified,
         SegmentOpened,
         SegmentClosed,
         ProcessStarted,

@@ -120,13 +120,17 @@ def load_tape(directory: Path) -> Rows:
 def _blocks(path: Path, *, last: bool) -> Iterator[tuple[int, Rows]]:
     """(offset after the block, its rows) of one segment; only the last segment may end torn."""
     data = path.read_bytes()
+    end = 0
+    for end, rows in whole_blocks(data):
+        yield end, rows
+    if end != len(data) and not (last and _nothing_whole_after(data, end)):
+        raise TapeDamaged(f"{path.name}: the block at byte {end} does not match its checksum")
+
+
+def whole_blocks(data: bytes) -> Iterator[tuple[int, Rows]]:
+    """(offset after the block, its rows) of a segment's bytes, up to the first that is not whole."""
     offset = 0
-    while offset < len(data):
-        rows = _block_at(data, offset)
-        if rows is None:
-            if last and _nothing_whole_after(data, offset):
-                return
-            raise TapeDamaged(f"{path.name}: the block at byte {offset} does not match its checksum")
+    while offset < len(data) and (rows := _block_at(data, offset)) is not None:
         offset += HEADER.itemsize + rows.nbytes
         yield offset, rows
 

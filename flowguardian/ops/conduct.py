@@ -160,13 +160,14 @@ def conduct(
     asked: Settings | None = None,
     on_preflight: Callable[[PreflightChecked], None] | None = None,
     check_interval_seconds: float = 1.0,
+    segment_seconds: float = float("inf"),
 ) -> Conducted:
     """Run or resume a run to its end, then judge it; raises NotWritable.
 
     Raises LockHeld when somebody else supervises it.
 
     `twins` gives the engine program of a planted defect, `asked` the settings just loaded: those that a run
-    recorded hold no secrets.
+    recorded hold no secrets. After `segment_seconds` of run time it stops by plan and can be resumed.
     """
     _write_once(run_dir)
     # A record of this process is an incident of the run like one of the engine's.
@@ -180,6 +181,7 @@ def conduct(
             on_progress=progress.show,
             on_preflight=on_preflight,
             check_interval_seconds=check_interval_seconds,
+            segment_seconds=segment_seconds,
         )
     try:
         if result.reason in RESUMABLE:
@@ -204,6 +206,7 @@ def supervise(
     on_progress: Callable[[RunView], None] | None = None,
     on_preflight: Callable[[PreflightChecked], None] | None = None,
     check_interval_seconds: float = 1.0,
+    segment_seconds: float = float("inf"),
 ) -> RunResult:
     """Preflight and the supervised engine, until the run ends or is stopped. Raises LockHeld."""
     manifest = read_manifest(run_dir)
@@ -216,6 +219,7 @@ def supervise(
         check_interval_seconds=check_interval_seconds,
         keep_awake=settings.run.keep_awake,
         planned_seconds=manifest.planned_ns / 1e9,
+        segment_seconds=segment_seconds,
     )
 
     def preflight(first_start: bool, taken_over: Sequence[Words]) -> Sequence[PreflightChecked]:

@@ -119,15 +119,15 @@ class EngineWatch:
             return f"hung: {what} for {limit:g} s"
         return ""
 
-    def ended(self, code: int, killed_because: str, *, stop_asked: bool) -> End:
-        """Judge an end; call after `read` has taken the last lines."""
+    def ended(self, code: int, killed_because: str, stop_reason: str) -> End:
+        """Judge an end; call after `read` has taken the last lines. `stop_reason` "": nobody asked."""
         self._stderr.flush()
         if killed_because:
             segment_reason = "hung" if killed_because.startswith("hung") else "interrupted"
             return End(code, killed_because, killed_because != AT_ONCE, segment_reason)
         if self.finished and code == EXIT_FINISHED:
             in_order = "finished" if self.finished == "completed" else "stopped"
-            return End(code, self.finished, False, "interrupted" if stop_asked else in_order)
+            return End(code, self.finished, False, stop_reason or in_order)
         return End(code, self._abnormal_reason(code), True, "finished" if self.finished else "crashed")
 
     def _abnormal_reason(self, code: int) -> str:

@@ -114,7 +114,7 @@ class Progress:
 
     def line(self, view: RunView) -> str:
         """A view as one plain line."""
-        return " | ".join(f"{label}: {value}" for label, value in self._fields(view))
+        return " | ".join(f"{label}: {value}" if label else value for label, value in self._fields(view))
 
     def _checkpoint_line(self, checkpoint: Checkpoint) -> str:
         said = f": {checkpoint.line}" if checkpoint.line else ""

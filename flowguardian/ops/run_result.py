@@ -36,6 +36,8 @@ class SupervisorOptions:
     keep_awake: bool = True
     planned_seconds: float = 0.0
     """Planned run time, shown only: the engine ends the run."""
+    segment_seconds: float = float("inf")
+    """Run time after which this start stops in order: a planned stop, and the run goes on later."""
     account: str = ""
     """What two runs may not share; the run directory when empty."""
 

@@ -134,6 +134,12 @@ class Run(Block):
 
 class Acceptance(Block):
     min_run_hours: Number = number("12", "Run time that was live and fresh; restarts add up.", "h", ge=0)
+    max_planned_stops: int = option(
+        8, "Planned stops of an acceptance run; run time adds up over its segments.", "stops", ge=0
+    )
+    min_longest_segment_hours: Number = number(
+        "2", "Run time of the longest segment of an acceptance run: a leak needs time to show.", "h", ge=0
+    )
     min_entries: int = option(
         100, "Entries; fewer fail, or in a quiet market leave it open.", "entries", ge=0
     )

@@ -23,6 +23,7 @@ from flowguardian.journal.ops_events import (
     RunFinished,
     Severity,
 )
+from flowguardian.ops.build import build
 from flowguardian.ops.child import Child
 from flowguardian.ops.commands import CommandError, ask, withdraw
 from flowguardian.ops.engine_child import EXIT_CONFIG, EngineEvent, Heartbeat, Quality, Ready
@@ -89,6 +90,8 @@ class Supervisor:
         self._account = self._options.account or str(run_dir.resolve())
         self._loop_thread: int | None = None
         self._stops = 0
+        self._stop_reason = "interrupted"
+        self._begun_run_ns = 0
         self._stop_asked_ns: int | None = None
         self._watch: EngineWatch | None = None
         self._entry: Registered | None = None
@@ -145,6 +148,7 @@ class Supervisor:
         options = self._options
         self._loop_thread = threading.get_ident()
         self._best_market_ns = past.best_market_ns
+        self._begun_run_ns = self._record.segments.run_ns
         if not past.first_start:
             self._start_reason = "resumed"
         entry = self._registry.register(SUPERVISOR, self.run_dir.name, account=self._account)
@@ -161,6 +165,7 @@ class Supervisor:
     def _guarded(self, past: Past) -> str:
         me, record = os.getpid(), self._record
         record.write(ProcessStarted(self._clock.wall_ns(), SUPERVISOR, me, start_time_of(me) or 0.0))
+        record.write(build(self._clock.wall_ns()))
         try:
             withdraw(self.run_dir, Command.STOP, SUPERVISOR)
             reason = self._checked(first_start=past.first_start) or self._loop()
@@ -203,6 +208,9 @@ class Supervisor:
                 return "failed_to_restart"
             wanted = now_ns >= self._start_at_ns and self._sides.ready
             return self._start_engine(now_ns) if wanted else ""
+        if self._segment_is_over() and not self._stops:
+            self._stop_reason = "stopped"
+            self._stops = 1
         if self._stops and self._stop_asked_ns is None:
             self._ask_to_stop(now_ns)
         # The exit first, the pipes after it: what was said before the end is then surely in them.
@@ -212,6 +220,11 @@ class Supervisor:
             return self._engine_ended(self._watch, code, "")
         why = self._watch.overdue(now_ns, self._stop_asked_ns, at_once=self._stops > 1)
         return self._engine_ended(self._watch, self._watch.child.kill(), why) if why else ""
+
+    def _segment_is_over(self) -> bool:
+        """Whether this start has had the run time that it was given."""
+        run_ns = self._record.segments.run_ns - self._begun_run_ns
+        return run_ns >= self._options.segment_seconds * SECOND_NS
 
     # ---- the engine
 
@@ -261,7 +274,7 @@ class Supervisor:
     def _engine_ended(self, watch: EngineWatch, code: int, killed_because: str) -> str:
         watch.child.close()
         self._listen(watch, self._clock.mono_ns())
-        end = watch.ended(code, killed_because, stop_asked=bool(self._stops))
+        end = watch.ended(code, killed_because, self._stop_reason if self._stops else "")
         while self._record.read_logs():
             # The last words of the engine are read before its end is written.
             continue
@@ -276,7 +289,7 @@ class Supervisor:
         if watch.finished == "completed":
             return "completed"
         if self._stops:
-            return "interrupted"
+            return self._stop_reason
         if watch.finished:
             return "stopped"
         return "config_error" if end.code == EXIT_CONFIG else self._plan_restart()

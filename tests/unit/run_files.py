@@ -40,6 +40,8 @@ CONFIG: dict[str, Any] = {
     "strategies": {"scalping": {"enabled": True}},
     "acceptance": {
         "min_run_hours": 0.5,
+        "max_planned_stops": 8,
+        "min_longest_segment_hours": 0.25,
         "min_entries": 2,
         "min_budget_caps": 1,
         "max_budget_block_pct": 30,

@@ -187,8 +187,9 @@ def test_warnings_and_announced_ends_do_not_fail_but_the_pass_says_with_faults(t
     assert "with faults" in found.why.en and "with faults" in found.why.ko
 
 
-def test_run_time_adds_up_over_boots_and_ignores_what_lies_between(tmp_path: Path) -> None:
-    story = Story()
+def two_segments(**limits: float | None) -> Story:
+    """The ordinary run with a stop in its middle and nine hours until it goes on, on another boot."""
+    story = Story(config=config(**limits))
     half = 20 * MINUTE
     samples = [row for row in story.ops if isinstance(row, o.HostSampled)]
     story.ops = [
@@ -202,10 +203,44 @@ def test_run_time_adds_up_over_boots_and_ignores_what_lies_between(tmp_path: Pat
         o.SegmentClosed(HOST + 10 * HOUR, 2, "boot-b", HOUR + half, T0 + 2 * half, "finished"),
         o.RunFinished(HOST + 10 * HOUR, "completed"),
     ]
-    found = judged(story, tmp_path)
+    return story
+
+
+def test_run_time_adds_up_over_boots_and_ignores_what_lies_between(tmp_path: Path) -> None:
+    found = judged(two_segments(), tmp_path)
     assert found.wall_clock_hours == pytest.approx(40 / 60)
     assert found.counts.planned_stops == 1
     assert found.verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("limits", "unmet", "observed"),
+    [
+        ({"max_planned_stops": 0}, "planned_stops", 1),
+        ({"min_longest_segment_hours": 0.4}, "longest_segment", pytest.approx(1 / 3)),
+    ],
+)
+def test_too_many_stops_or_too_short_segments_fail(
+    tmp_path: Path, limits: dict[str, float], unmet: str, observed: float
+) -> None:
+    found = judged(two_segments(**limits), tmp_path)
+    assert found.verdict is Verdict.FAIL
+    (bad,) = [c for c in found.criteria if c.ok is not True]
+    assert (bad.id, bad.observed) == (unmet, observed)
+
+
+def test_a_configuration_older_than_a_criterion_was_not_promised_it(tmp_path: Path) -> None:
+    found = judged(two_segments(max_planned_stops=None, min_longest_segment_hours=None), tmp_path)
+    assert found.verdict is Verdict.PASS and found.criterion("longest_segment") is None
+
+
+def test_the_programs_of_a_run_are_listed_once_each(tmp_path: Path) -> None:
+    story = Story()
+    first = o.BuildIdentified(HOST, "0.1.0", "abc (v1)", "3.11.7", "Linux")
+    second = msgspec.structs.replace(first, commit="def (v1-dirty)")
+    story.ops[:0] = [first, msgspec.structs.replace(first, ts_ns=HOST + 1), second]
+    found = judged(story, tmp_path)
+    assert [build.commit for build in found.builds] == ["abc (v1)", "def (v1-dirty)"]
 
 
 def test_a_closing_row_of_another_boot_adds_no_time(tmp_path: Path) -> None:
