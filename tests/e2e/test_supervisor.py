@@ -134,8 +134,8 @@ def test_an_engine_that_finishes_leaves_one_segment_and_a_reason_for_every_proce
     assert (result.reason, result.restarts, result.exit_codes) == ("completed", 0, (0,))
     kinds = [type(row).__name__ for row in scene.rows() if not isinstance(row, HostSampled)]
     assert kinds == [
-        "ProcessStarted", "ProcessStarted", "SegmentOpened", "SegmentClosed", "ProcessExited",
-        "ProcessExited", "RunFinished",
+        "ProcessStarted", "BuildIdentified", "ProcessStarted", "SegmentOpened", "SegmentClosed",
+        "ProcessExited", "ProcessExited", "RunFinished",
     ]  # fmt: skip
     assert [(row.name, row.reason, row.abnormal) for row in (*scene.ends(), *scene.ends("supervisor"))] == [
         ("engine", "completed", False),
