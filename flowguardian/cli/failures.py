@@ -41,7 +41,7 @@ KNOWN: dict[str, tuple[str, str, int]] = {
     ),
     "LockHeld": (
         "this run is in the hands of another process",
-        "wait for it, or end it with Ctrl-C where it was started", EXIT_USAGE,
+        "wait for it to end, or end it with `flowguardian stop`, then start again", EXIT_USAGE,
     ),
     "PackError": ("the pack cannot be made or used", "see `flowguardian pack --help`", EXIT_USAGE),
     "LockError": ("the lock of the run cannot be used", "check the folder and its permissions", EXIT_USAGE),

@@ -1,12 +1,14 @@
 """The commands that steer a run: `halt`, `resume`, `flatten`, `stop`.
 
 Rule: a command is a row in the run's command table, taken by the engine as a fact; asking twice asks once.
+What nobody is there to take is taken back: a `stop` that waited would end the next start.
 """
 
 from __future__ import annotations
 
 import getpass
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowguardian.cli import output
@@ -63,15 +65,28 @@ def stop(
 
 
 def _ask(command: Command, run: str, runs: RunsOption, lang: str, as_json: bool) -> int:
-    from flowguardian.ops.commands import ask, is_acknowledged
+    from flowguardian.ops.commands import ask, is_acknowledged, withdraw
 
-    place = find_run(run, runs)
-    number = ask(place, command, f"command line of {getpass.getuser()}")
+    place, me = find_run(run, runs), f"command line of {getpass.getuser()}"
+    number = ask(place, command, me)
     until = time.monotonic() + WAIT_SECONDS
     while not (done := is_acknowledged(place, number)) and time.monotonic() < until:
         time.sleep(LOOK_SECONDS)
+    if not done and not _is_alive(place) and withdraw(place, command, me):
+        raise output.CliError(
+            f"{command.value}: nobody is there to take it", where=str(place),
+            why="no process of this run is alive; the command was taken back",
+            fix=f"see `flowguardian status {place}`; go on with it: flowguardian paper --run-dir {place}",
+        )  # fmt: skip
     if as_json:
         output.print_json({"command": command.value, "id": number, "run_dir": str(place), "done": done})
     else:
         print(SAID[choose(lang)][done].format(command=command.value, run=place))
     return output.EXIT_OK
+
+
+def _is_alive(run_dir: Path) -> bool:
+    """Whether a process of the run lives: an engine that is being started again takes the command later."""
+    from flowguardian.ops.registry import Registry
+
+    return any(entry.run_id == run_dir.name for entry in Registry().living())
