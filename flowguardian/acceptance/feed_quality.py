@@ -35,9 +35,9 @@ def quality_of(evidence: Evidence) -> FeedQuality | None:
         lifetimes=len(last),
         counts=dict(counts),
         max_silence_seconds={stream: ns / 1e9 for stream, ns in silence.items()},
-        latency_p50_ms=_quantile_ms(latency, 0.50),
-        latency_p95_ms=_quantile_ms(latency, 0.95),
-        latency_p99_ms=_quantile_ms(latency, 0.99),
+        latency_p50_ms=ops.quantile_ms(latency, 0.50),
+        latency_p95_ms=ops.quantile_ms(latency, 0.95),
+        latency_p99_ms=ops.quantile_ms(latency, 0.99),
         fresh_pct=fresh * 100 / judged if judged else None,
         stale_ns=judged - fresh,
         clock_offset_ms=max((row.clock_offset_ns for row in last.values()), key=abs) / 1e6,
@@ -46,15 +46,6 @@ def quality_of(evidence: Evidence) -> FeedQuality | None:
         halted=tuple(sorted({symbol for row in last.values() for symbol in row.halted})),
         odd_frames=tuple(frame for row in last.values() for frame in row.odd_frames)[:MOST_ODD_FRAMES],
     )
-
-
-def _quantile_ms(latency: Counter[int], share: float) -> float | None:
-    wanted, seen = share * latency.total(), 0
-    for edge_us, many in sorted(latency.items()):
-        seen += many
-        if seen >= wanted:
-            return edge_us / 1000
-    return None
 
 
 def silences_of(evidence: Evidence) -> tuple[StreamSilence, ...]:

@@ -207,8 +207,26 @@ class ResourcesNow(msgspec.Struct, frozen=True):
     log_mb: float
 
 
+class QualityNow(msgspec.Struct, frozen=True):
+    """What the feed counted in this lifetime of the engine; latencies are null in slices."""
+
+    at: Moment
+    lifetime: int
+    feed: str
+    fresh_pct: float | None
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+    latency_p99_ms: float | None
+    longest_silence_s: dict[str, float]
+    """By kind of stream, of the symbol that was silent longest."""
+    clock_skew_ms: float
+    used_weight: int
+    counts: dict[str, int]
+    halted: str
+
+
 class Host(msgspec.Struct, frozen=True):
     """What the run costs the host, and the last quality row of the feed (null: not recorded)."""
 
     resources: ResourcesNow | None
-    quality: dict[str, object] | None
+    quality: QualityNow | None

@@ -31,6 +31,7 @@ from flowguardian.dashboard.shapes import (
     Host,
     Market,
     PositionNow,
+    QualityNow,
     ResourcesNow,
     RunNow,
     Said,
@@ -40,7 +41,7 @@ from flowguardian.dashboard.shapes import (
 from flowguardian.dashboard.tape_bars import Bar, TapeBars
 from flowguardian.execution import events as ev
 from flowguardian.journal.journal import TAPE
-from flowguardian.journal.ops_events import HostSampled, OpsRow
+from flowguardian.journal.ops_events import FeedSampled, HostSampled, OpsRow, quantile_ms
 from flowguardian.ops.registry import Registry
 from flowguardian.ops.run_result import ENGINE, SUPERVISOR
 from flowguardian.ops.settings_dashboard import Dashboard
@@ -48,8 +49,6 @@ from flowguardian.ops.settings_trading import TIMEFRAME_SECONDS
 
 TAIL = 20
 """Points of a curve sent with each change; a page that missed more asks for the whole."""
-QUALITY_KIND = "FeedSampled"
-"""The ops row that tells how good the feed was; older runs have none."""
 MEGABYTE = 1_000_000
 ONE = 100_000_000
 COMMANDED = (ENGINE, SUPERVISOR)
@@ -78,7 +77,7 @@ class RunWatch:
         self._equity = Curve(settings.points, largest=(2,))
         self._host = Curve(settings.points, largest=(2,))
         self._sample: HostSampled | None = None
-        self._quality: OpsRow | None = None
+        self._quality: FeedSampled | None = None
         self._tape: TapeBars | None = None
         self._looked = 0.0
 
@@ -152,7 +151,7 @@ class RunWatch:
             self._host.add(
                 (row.ts_ns // 10**9, row.rss_bytes / MEGABYTE, row.loop_lag_p99_ms, float(row.handles))
             )
-        elif type(row).__name__ == QUALITY_KIND:
+        elif isinstance(row, FeedSampled):
             self._quality = row
 
     # ---- the sections
@@ -284,9 +283,18 @@ def _resources(row: HostSampled | None) -> ResourcesNow | None:
     )
 
 
-def _quality(row: OpsRow | None) -> dict[str, object] | None:
-    """The quality row with its own field names: what it counts is the feed's business."""
+def _quality(row: FeedSampled | None) -> QualityNow | None:
     if row is None:
         return None
-    told: dict[str, object] = msgspec.to_builtins(row)
-    return {"at": msgspec.to_builtins(moment(row.ts_ns)), **{k: v for k, v in told.items() if k != "ts_ns"}}
+    silence: dict[str, float] = {}
+    for name, ns in row.longest_silence_ns.items():
+        kind = name.partition("@")[2]
+        silence[kind] = max(silence.get(kind, 0.0), ns / 1e9)
+    p50, p95, p99 = (quantile_ms(row.latency_us, share) for share in (0.50, 0.95, 0.99))
+    return QualityNow(
+        at=moment(row.ts_ns), lifetime=row.lifetime, feed=row.feed,
+        fresh_pct=row.fresh_ns * 100 / row.judged_ns if row.judged_ns else None,
+        latency_p50_ms=p50, latency_p95_ms=p95, latency_p99_ms=p99,
+        longest_silence_s=silence, clock_skew_ms=row.clock_skew_ns / 1e6, used_weight=row.used_weight,
+        counts=row.counts, halted=", ".join(row.halted),
+    )  # fmt: skip

@@ -64,15 +64,6 @@ class Latencies:
         """How many latencies each bin that holds some has, by the bin's upper edge in microseconds."""
         return {_edge_ns(number) // 1000: many for number, many in enumerate(self._bins) if many}
 
-    def quantile_ms(self, share: float) -> float:
-        """The upper edge of the bin that holds this share of the latencies; 0 without any."""
-        wanted, seen = share * self.count, 0
-        for edge_us, many in self.by_edge_us().items():
-            seen += many
-            if seen >= wanted:
-                return edge_us / 1000
-        return 0.0
-
 
 def _bin(latency_ns: int) -> int:
     micro = max(0, latency_ns) // 1000

@@ -5,6 +5,7 @@ Rule: nothing here decides a trade; times are host UTC nanoseconds, durations mo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 import msgspec
@@ -148,6 +149,16 @@ class FeedSampled(OpsRow, frozen=True):
     used_weight: int
     odd_frames: tuple[tuple[str, str], ...]
     halted: tuple[str, ...]
+
+
+def quantile_ms(latency_us: Mapping[int, int], share: float) -> float | None:
+    """The latency that this share of the rows did not exceed; None without any row."""
+    wanted, seen = share * sum(latency_us.values()), 0
+    for edge_us, many in sorted(latency_us.items()):
+        seen += many
+        if seen >= wanted:
+            return edge_us / 1000
+    return None
 
 
 class RunFinished(OpsRow, frozen=True):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -18,6 +18,7 @@ from flowguardian.feeds.binance import BinanceFeed
 from flowguardian.feeds.quality import DataQuality
 from flowguardian.feeds.rest import Clock
 from flowguardian.feeds.venues import Venue
+from flowguardian.journal.ops_events import quantile_ms
 from flowguardian.market.instruments import Instrument
 from flowguardian.market.records import ROW, Kind
 
@@ -86,8 +87,8 @@ class _Listener:
             streams={name: self._class(name, stats) for name in CLASSES},
             instruments=feed.instruments,
             offset_ms=None if venue.name == OWN_TIME else ahead_ns / 1e6,
-            latency_p50_ms=_quantile_ms(stats.latency_us, 0.50),
-            latency_p99_ms=_quantile_ms(stats.latency_us, 0.99),
+            latency_p50_ms=quantile_ms(stats.latency_us, 0.50) or 0.0,
+            latency_p99_ms=quantile_ms(stats.latency_us, 0.99) or 0.0,
             tape_bytes_per_hour=self._records * ROW.itemsize * HOUR_SECONDS / seconds,
         )
 
@@ -114,16 +115,6 @@ class _Listener:
             return index in self._traded
         fresh = self._feed.intake.freshness.heard_since(self._venue_ns)
         return any(CLASSES[name] in stream and stream.startswith(symbol.lower()) for stream in fresh)
-
-
-def _quantile_ms(latency_us: Mapping[int, int], share: float) -> float:
-    """The latency that this share of the rows did not exceed; 0 without any row."""
-    wanted, seen = share * sum(latency_us.values()), 0
-    for edge_us, many in sorted(latency_us.items()):
-        seen += many
-        if seen >= wanted:
-            return edge_us / 1000
-    return 0.0
 
 
 def listen(

@@ -228,25 +228,28 @@ def test_equal_incidents_are_one_line_and_a_row_of_a_newer_version_is_passed_ove
     assert (followed.newer_kinds, followed.problem) == (1, "")
 
 
-class FeedSampled(ops.OpsRow, frozen=True):
-    """As a feed of another version may write it."""
-
-    fresh_share: float
-    max_silence_seconds: dict[str, float]
-
-
 def test_feed_quality_is_shown_where_it_was_recorded_and_said_to_be_missing_else(
-    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_dir: Path, tmp_path: Path
 ):
     assert section(watched(run_dir, tmp_path), "host")["quality"] is None
-    monkeypatch.setitem(ops.OPS_KINDS, "FeedSampled", FeedSampled)
     copied = tmp_path / "run"
     copied.mkdir()
     (copied / JOURNAL).write_bytes((run_dir / JOURNAL).read_bytes())
-    write_ops(copied, [FeedSampled(HOST_NS, 0.999, {"BTCUSDT trade": 1.5})])
+    sampled = ops.FeedSampled(
+        HOST_NS, lifetime=2, feed="venue_derived", counts={"trades": 700, "lost": 0},
+        longest_silence_ns={"btcusdt@aggTrade": 10**9, "ethusdt@aggTrade": 2 * 10**9, "btcusdt@markPrice": 5},
+        latency_us={1000: 50, 2000: 45, 3000: 4, 9_000_000: 1}, fresh_ns=999, judged_ns=1000,
+        clock_offset_ns=0, clock_skew_ns=-2_500_000, used_weight=14, odd_frames=(), halted=("XRPUSDT",),
+    )  # fmt: skip
+    write_ops(copied, [sampled])
     quality = section(watched(copied, tmp_path), "host")["quality"]
-    assert quality["fresh_share"] == 0.999
-    assert quality["max_silence_seconds"] == {"BTCUSDT trade": 1.5}
+    assert quality.pop("at")
+    assert quality == {
+        "lifetime": 2, "feed": "venue_derived", "fresh_pct": 99.9, "latency_p50_ms": 1.0,
+        "latency_p95_ms": 2.0, "latency_p99_ms": 3.0,
+        "longest_silence_s": {"aggTrade": 2.0, "markPrice": 5e-9},
+        "clock_skew_ms": -2.5, "used_weight": 14, "counts": {"trades": 700, "lost": 0}, "halted": "XRPUSDT",
+    }  # fmt: skip
 
 
 def test_a_row_that_cannot_be_read_is_named_and_those_before_it_are_shown(run_dir: Path, tmp_path: Path):

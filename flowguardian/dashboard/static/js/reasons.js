@@ -80,7 +80,9 @@ function renderLastRefusals(refusals) {
 }
 
 export function valueLimit(row) {
-  return `${short(row.value)} / ${short(row.limit)} ${row.unit}`.trim();
+  // A nanosecond after the last entry is no time at all to a reader.
+  const value = row.unit === "s" ? String(Math.round(Number(row.value) * 1000) / 1000) : row.value;
+  return `${short(value)} / ${short(row.limit)} ${row.unit}`.trim();
 }
 
 function short(amount) {
