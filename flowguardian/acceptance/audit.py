@@ -58,6 +58,7 @@ class _Walk:
             ev.OrderUnknown: self._unknown,
             ev.FundingSettled: self._funded,
             ev.Liquidated: self._liquidated,
+            ev.ClosedByVenue: self._liquidated,
             ev.BudgetCapped: self._capped,
             ev.PositionOpened: self._opened,
             ev.PositionIncreased: self._resized,
@@ -289,7 +290,7 @@ class _Walk:
         if self._moved is None:
             self._find("orders", seq, f"liquidation in {row.symbol}, which holds nothing")
         elif self._moved[0].qty == 0:
-            self._trade_ended(seq, row.ts_ns, self._moved[0], ev.ExitReason.LIQUIDATION)
+            self._trade_ended(seq, row.ts_ns, self._moved[0], row.closes_as())
 
     def _trade_ended(self, seq: int, ts_ns: int, held: Held, reason: str) -> None:
         price = held.entry_cost // held.entry_qty if held.entry_qty else 0
@@ -379,7 +380,7 @@ class _Walk:
 
 _MOVES = (
     ev.WentLive, ev.Signal, ev.ExitTriggered, ev.OrderFilled, ev.OrderExpired, ev.OrderRejected,
-    ev.OrderUnsent, ev.FundingSettled, ev.Liquidated,
+    ev.OrderUnsent, ev.FundingSettled, ev.Liquidated, ev.ClosedByVenue,
 )  # fmt: skip
 """Facts after which money, positions or reservations may have changed."""
 

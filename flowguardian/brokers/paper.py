@@ -18,6 +18,8 @@ from flowguardian.venue.matching import Quote, latency_ns, match_taker
 class PaperBroker:
     """Holds the orders on their way and gives the facts of their match."""
 
+    venue_settles = False
+
     def __init__(self, costs: Costs, seed: int, instruments: Mapping[str, Instrument]) -> None:
         self._costs = costs
         self._seed = seed

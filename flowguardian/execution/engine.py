@@ -126,11 +126,13 @@ class Engine:
             ev.TimerFired: self._look,
             ev.CommandReceived: self._apply_command,
             ev.Liquidated: self._apply_liquidation,
+            ev.ClosedByVenue: self._apply_closed_by_venue,
             ev.PositionOpened: portfolio.open,
             ev.PositionReduced: self._apply_reduced,
             ev.FlipPlanned: self._apply_flip,
             ev.TradingStateChanged: self._apply_trading_state,
             ev.BudgetOver: lambda row: self._over.add(row.strategy),
+            ev.PositionNaked: self._apply_naked,
             ev.InvariantViolated: lambda _: self._findings.clear(),
         }
 
@@ -188,6 +190,11 @@ class Engine:
         self._moved = self.portfolio.liquidate(row)
         self._settle_budget()
 
+    def _apply_closed_by_venue(self, row: ev.ClosedByVenue) -> None:
+        self._findings += check_fill_id(row, self.portfolio)
+        self.portfolio.last_fill_id[row.symbol] = row.fill_id
+        self._apply_liquidation(row)
+
     def _apply_funding(self, row: ev.FundingSettled) -> None:
         self.portfolio.fund(row)
         self._settle_budget()
@@ -201,6 +208,9 @@ class Engine:
     def _apply_reduced(self, row: ev.PositionReduced) -> None:
         if row.reason is ev.ExitReason.TARGET1:
             self.portfolio.positions[row.symbol].target1_taken = True
+
+    def _apply_naked(self, row: ev.PositionNaked) -> None:
+        self._findings.append(("I09", f"{row.symbol}: no stop at the venue since {row.since_ns}: {row.why}"))
 
     def _apply_flip(self, row: ev.FlipPlanned) -> None:
         if self._signal is not None:
@@ -228,8 +238,10 @@ class Engine:
             ev.OrderUnsent: self._on_unfilled,
             ev.FundingSettled: lambda row: self._over_budget(row.ts_ns),
             ev.Liquidated: self._on_liquidated,
+            ev.ClosedByVenue: self._on_liquidated,
             ev.TimerFired: self._on_timer,
             ev.CommandReceived: self._on_command,
+            ev.AccountReconciled: self._on_reconciled,
         }
 
     def _on_start(self, row: ev.RunStarted) -> Decisions:
@@ -303,6 +315,12 @@ class Engine:
             for position in tuple(self.portfolio.positions.values()):
                 if not position.exit_order_id:
                     yield self.exits.close(row.ts_ns, position, ev.ExitReason.FLATTEN)
+
+    def _on_reconciled(self, row: ev.AccountReconciled) -> Decisions:
+        """An account that is not the one in the books takes no more entries; a person says go on."""
+        if row.difference and self.view.trading_state is not ev.TradingState.HALTED:
+            why = f"the account differs: {row.difference}"
+            yield ev.TradingStateChanged(row.ts_ns, ev.TradingState.HALTED, why)
 
     def _over_budget(self, ts_ns: int) -> Decisions:
         for strategy in self.limits.strategies:

@@ -53,6 +53,9 @@ class ExitReason(StrEnum):
     OPPOSITE = "opposite"
     FLATTEN = "flatten"
     LIQUIDATION = "liquidation"
+    DELEVERAGED = "deleveraged"
+    SETTLED = "settled"
+    OUTSIDE = "outside"
 
 
 class Purpose(StrEnum):
@@ -86,6 +89,10 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
 
 # ---- facts, exogenous: read back by a replay -------------------------------------------------------
+
+
+LIVE = "live"
+"""The mode of a run whose orders go to a venue."""
 
 
 class RunStarted(Row, frozen=True, gc=False):
@@ -193,6 +200,37 @@ class OrderUnsent(Row, frozen=True, gc=False):
     symbol: str
 
 
+class StopConfirmed(Row, frozen=True, gc=False):
+    """Live: a stop that only reduces rests at the venue for a position."""
+
+    symbol: str
+    qty: int
+    price: int
+    client_id: str
+
+
+class PositionNaked(Row, frozen=True, gc=False):
+    """Live: no stop has rested at the venue for an open position since `since_ns`, longer than allowed."""
+
+    symbol: str
+    since_ns: int
+    why: str
+
+
+class AccountReconciled(Row, frozen=True, gc=False):
+    """Live: what the venue holds was compared with the books; `difference` is "" when they agree.
+
+    `wallet` is the venue's, `balance` what the books make it. Written at the start, when the outcome changes,
+    and now and then as evidence.
+    """
+
+    wallet: int
+    balance: int
+    positions: int
+    orders: int
+    difference: str
+
+
 # ---- facts, derived: reproduced from the tape ------------------------------------------------------
 
 
@@ -273,6 +311,23 @@ class Liquidated(Row, frozen=True, gc=False):
     qty: int
     price: int
     fee: int
+
+    def closes_as(self) -> ExitReason:
+        """Why the position was reduced or closed."""
+        return ExitReason.LIQUIDATION
+
+
+class ClosedByVenue(Liquidated, frozen=True, gc=False):
+    """Live: a fill that no order of the engine asked for reduced a position.
+
+    Its stop at the venue, a liquidation, auto-deleveraging, a settlement, or somebody else on the account.
+    """
+
+    fill_id: int
+    reason: ExitReason
+
+    def closes_as(self) -> ExitReason:
+        return self.reason
 
 
 class TimerFired(Row, frozen=True, gc=False):
@@ -520,6 +575,10 @@ EXOGENOUS: tuple[type[Row], ...] = (
     OrderRejected,
     OrderUnknown,
     OrderUnsent,
+    ClosedByVenue,
+    StopConfirmed,
+    PositionNaked,
+    AccountReconciled,
 )
 DERIVED: tuple[type[Row], ...] = (
     Signal,
@@ -530,6 +589,8 @@ DERIVED: tuple[type[Row], ...] = (
     Liquidated,
     TimerFired,
 )
+FROM_VENUE: tuple[type[Row], ...] = (OrderFilled, OrderExpired, FundingSettled)
+"""What the tape gives in paper comes from the venue in a live run: there these are exogenous too."""
 DECISIONS: tuple[type[Row], ...] = (
     EntryRefused,
     EntryReduced,

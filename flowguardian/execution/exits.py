@@ -96,9 +96,9 @@ class ExitDecider:
                 qty=position.qty,
                 realised=realised,
                 order_id=0,
-                reason=ev.ExitReason.LIQUIDATION,
+                reason=row.closes_as(),
             )
-        return _closed(row.ts_ns, position, ev.ExitReason.LIQUIDATION)
+        return _closed(row.ts_ns, position, row.closes_as())
 
 
 def _closed(ts_ns: int, position: Position, reason: ev.ExitReason) -> ev.PositionClosed:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flowguardian.execution.events import (
+    ClosedByVenue,
     Liquidated,
     OrderExpired,
     OrderFilled,
@@ -65,7 +66,7 @@ def _check_room(row: OrderRequested, portfolio: PortfolioManager) -> Findings:  
     return tuple(found)
 
 
-def check_fill_id(row: OrderFilled, portfolio: PortfolioManager) -> Findings:
+def check_fill_id(row: OrderFilled | ClosedByVenue, portfolio: PortfolioManager) -> Findings:
     """I02 and I04, before the fill is applied: each venue fill once."""
     last = portfolio.last_fill_id.get(row.symbol, 0)
     if row.fill_id <= last:
@@ -102,6 +103,7 @@ def check_flat(portfolio: PortfolioManager) -> Findings:
 AFTER: dict[type[Row], tuple[Callable[[PortfolioManager], Findings], ...]] = {
     OrderFilled: (check_books, check_flat),
     Liquidated: (check_books, check_flat),
+    ClosedByVenue: (check_books, check_flat),
     OrderExpired: (check_flat,),
     OrderRejected: (check_flat,),
     OrderUnsent: (check_flat,),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flowguardian.brokers.paper import PaperBroker
+from flowguardian.brokers.base import Broker
 from flowguardian.execution import events as ev
 from flowguardian.execution.engine import Engine
 from flowguardian.execution.money import SCALE, fee, from_float, funding
@@ -41,7 +41,7 @@ class MarketLoop:
         *,
         symbols: Sequence[str],
         engine: Engine,
-        broker: PaperBroker,
+        broker: Broker,
         scanner: Scanner,
         recorder: Recorder,
         timers: Timers,
@@ -138,9 +138,10 @@ class MarketLoop:
 
     # ---- what people and processes around the loop may ask
 
-    def record_to(self, recorder: Recorder) -> None:
-        """From now on rows go here: a replay has reached the end of its records."""
+    def record_to(self, recorder: Recorder, broker: Broker | None = None) -> None:
+        """A replay has reached the end of its records: from now on rows go here, and orders to `broker`."""
         self._recorder = recorder
+        self._broker = broker or self._broker
 
     def run_ns(self) -> int:
         """Run time so far."""
@@ -165,7 +166,7 @@ class MarketLoop:
                 self._scan(watch, 0)
         for order_id, (order, due_ns) in self._broker.working.items():
             self._await_match(order_id, order.symbol, due_ns)
-        if len(columns.others):
+        if len(columns.others) and not self._broker.venue_settles:
             marks = columns.others[(columns.others["flags"] & Flag.FUNDING) != 0]
             for mark in marks:
                 self._push(int(mark["ts_ns"]), CLOCK, int(mark["symbol"]), mark)
@@ -376,7 +377,8 @@ class MarketLoop:
             self._sampled_ns = until_ns
             return False
         self._sampled_ns = int(liquidated_ns)
-        self._liquidate(self._sampled_ns)
+        if not self._broker.venue_settles:
+            self._liquidate(self._sampled_ns)
         return True
 
     def _liquidate(self, at_ns: int) -> None:
@@ -396,4 +398,4 @@ def _distance(value: float) -> int:
 
 _FARTHEST = 1e9
 """Whole units of price; anything farther away is no level, and would not fit into a kernel's int64."""
-_MOVES = frozenset({ev.OrderFilled, ev.Liquidated})
+_MOVES = frozenset({ev.OrderFilled, ev.Liquidated, ev.ClosedByVenue})

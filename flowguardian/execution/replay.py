@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from flowguardian.execution.events import EXOGENOUS, Row, encode
+from flowguardian.execution.events import EXOGENOUS, FROM_VENUE, LIVE, Row, RunStarted, encode
 from flowguardian.execution.loop import MarketLoop
 from flowguardian.execution.recorder import Recorder
 from flowguardian.journal.chain import Record
@@ -136,5 +136,11 @@ def _chunks(blocks: Iterable[Rows]) -> Iterator[Rows]:
 
 
 def exogenous(rows: Iterable[Row]) -> list[Row]:
-    """The facts of a journal that came from outside."""
-    return [row for row in rows if isinstance(row, EXOGENOUS)]
+    """The facts of a journal that came from outside; in a live run the venue's word on orders is one."""
+    kinds, found = EXOGENOUS, []
+    for row in rows:
+        if isinstance(row, RunStarted) and row.mode == LIVE:
+            kinds = (*EXOGENOUS, *FROM_VENUE)
+        if isinstance(row, kinds):
+            found.append(row)
+    return found

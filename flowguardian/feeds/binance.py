@@ -74,11 +74,11 @@ class BinanceFeed:
         self._token = lockstep_token if venue.control else ""
         if self._token:
             options = msgspec.structs.replace(options, clock_seconds=float("inf"))
-        self._venue, self._options = venue, options
-        self._limiter = Limiter(limits_path, share=options.weight_share)
+        self.venue, self._options = venue, options
+        self.limiter = Limiter(limits_path, share=options.weight_share)
         self._rest = Rest(
             venue.rest,
-            self._limiter,
+            self.limiter,
             clock,
             first_delay_seconds=_LOCKSTEP_FIRST_DELAY_SECONDS if self._token else _FIRST_DELAY_SECONDS,
             patience_seconds=_LOCKSTEP_PATIENCE_SECONDS if self._token else _PATIENCE_SECONDS,
@@ -86,7 +86,7 @@ class BinanceFeed:
         )
         self._jitter = jitter
         self._market_pace = MarketPace()
-        self._pace: Pace = self._market_pace if self._token else HostPace()
+        self.pace: Pace = self._market_pace if self._token else HostPace()
         self._history = np.zeros(0, ROW)
         self._connected = 0
         self.patience_seconds = _LOCKSTEP_HANG_SECONDS if self._token else _HANG_SECONDS
@@ -109,7 +109,7 @@ class BinanceFeed:
         plan = dict(self._plan())
         self.group = SocketGroup(plan, round(options.silence_seconds * SECOND_NS))
         self._live = Live(
-            self._venue.operator,
+            self.venue.operator,
             self._rest,
             self.intake,
             self._upkeep,
@@ -120,7 +120,7 @@ class BinanceFeed:
         )
         if self._token:
             self._slices = Slices(
-                Control(_with_query(self._venue.control, lockstep=self._token)),
+                Control(_with_query(self.venue.control, lockstep=self._token)),
                 Buffers(list(plan)),
                 self.intake,
                 self._upkeep,
@@ -140,7 +140,7 @@ class BinanceFeed:
         known = {instrument.symbol: instrument for instrument in (*cursor.instruments, *info.instruments)}
         if (dead and not cursor.next_ns) or not known.keys() >= set(self.symbols):
             raise VenueRefused(
-                f"{self._venue.rest}: not listed: {', '.join(info.missing) or 'none'}; not trading: "
+                f"{self.venue.rest}: not listed: {', '.join(info.missing) or 'none'}; not trading: "
                 f"{', '.join(info.halted) or 'none'}. Take these symbols out of the universe."
             )
         self.instruments = tuple(known[symbol] for symbol in self.symbols)
@@ -182,7 +182,7 @@ class BinanceFeed:
         ]
 
     def _open_sockets(self) -> None:
-        bases = {_PUBLIC: self._venue.ws_public, _MARKET: self._venue.ws_market}
+        bases = {_PUBLIC: self.venue.ws_public, _MARKET: self.venue.ws_market}
         for name, streams in self._plan():
             url = f"{bases[name.rstrip('0123456789')]}/stream?streams={'/'.join(streams)}"
             if self._token:
@@ -195,8 +195,8 @@ class BinanceFeed:
                 self.intake.counts,
                 room=self._live.room,
                 went_down=self._live.woken if self._slices is None else self._slices.buffers.lost,
-                pace=self._pace,
-                proxied=self._venue.tls,
+                pace=self.pace,
+                proxied=self.venue.tls,
                 # In slices the same market sees the same attempts.
                 jitter=random.Random(name).random if self._token else self._jitter,  # noqa: S311 - no secret
             )
@@ -207,7 +207,7 @@ class BinanceFeed:
         errors = self.group.errors()
         streams = ", ".join(missing[:8]) + (" …" if len(missing) > 8 else "")
         return StreamSilent(
-            f"{self._venue.name}: no message within {self._options.gate_seconds:g} s on {streams} "
+            f"{self.venue.name}: no message within {self._options.gate_seconds:g} s on {streams} "
             f"({'; '.join(errors) or 'the sockets are connected'}). "
             "A path that moved connects and stays silent: compare the addresses with the venue's documents."
         )
@@ -275,6 +275,16 @@ class BinanceFeed:
         await self.group.settle(seconds)
         self._live.check_tasks()
 
+    # ---- for whoever trades beside it
+
+    def now_ns(self) -> int:
+        """The venue's time."""
+        return self._rest.now_ns()
+
+    def run_ms(self) -> int:
+        """The time that request limits and bans go by."""
+        return self._rest.run_ms()
+
     # ---- the end
 
     def stats(self) -> DataQuality:
@@ -288,7 +298,7 @@ class BinanceFeed:
             judged_ns=freshness.judged_ns,
             clock_offset_ns=self._rest.offset_ns,
             clock_skew_ns=self._rest.skew_ns,
-            used_weight=self._limiter.used,
+            used_weight=self.limiter.used,
             odd_frames=self.intake.odd.kept(),
             halted=self._upkeep.halted,
         )

@@ -175,7 +175,7 @@ class Rest:
         )
 
     async def _wait_for_room(self, path: str, weight: int) -> None:
-        while wait_ms := self.limiter.wait_ms(weight, self._run_ms()):
+        while wait_ms := self.limiter.wait_ms(weight, self.run_ms()):
             # Between two slices no time passes, however long this waits.
             if wait_ms > self._patience_ms or self._slice_ns:
                 raise VenueBanned(
@@ -189,12 +189,12 @@ class Rest:
     ) -> tuple[int, Mapping[str, str], bytes]:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout)
-        self.limiter.sent(weight, self._run_ms())
+        self.limiter.sent(weight, self.run_ms())
         async with self._session.get(self._base + path, params=params) as answer:
             body = await answer.content.read(_MOST_BYTES)
             while len(body) < _MOST_BYTES and (more := await answer.content.read(_MOST_BYTES - len(body))):
                 body += more
-            self.limiter.answered(answer.headers, self._run_ms())
+            self.limiter.answered(answer.headers, self.run_ms())
             return answer.status, dict(answer.headers), body
 
     def _judge(self, path: str, status: int, headers: Mapping[str, str], body: bytes) -> str:
@@ -204,7 +204,7 @@ class Rest:
         if status in _TOO_MUCH:
             text = body[:500].decode("utf-8", "replace")
             venue_ms = self.now_ns() // MILLISECOND_NS if self._measured else None
-            self.limiter.refused(status, headers, text, self._run_ms(), venue_ms, host_ms=self._host_ms())
+            self.limiter.refused(status, headers, text, self.run_ms(), venue_ms, host_ms=self._host_ms())
         elif status in _FORBIDDEN:
             raise VenueRefused(
                 f"{self._base}{path}: {said}. The venue refuses this address (firewall or country); "
@@ -217,7 +217,7 @@ class Rest:
     def _host_ms(self) -> int:
         return self._clock.wall_ns() // MILLISECOND_NS
 
-    def _run_ms(self) -> int:
+    def run_ms(self) -> int:
         """Host UTC; in slices it moves with the market: a minute of silence is a minute of market time."""
         now_ns = self._slice_ns + self._minutes_ns if self._slice_ns else self._clock.wall_ns()
         return now_ns // MILLISECOND_NS

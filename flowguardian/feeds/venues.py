@@ -20,6 +20,8 @@ class Venue(msgspec.Struct, frozen=True):
     feed_kind: str = "exchange"
     operator: str = ""
     """Base of the addresses that stop and resume the market."""
+    ws_private: str = ""
+    """User data streams; empty where nobody trades."""
 
 
 BINANCE = Venue(
@@ -27,6 +29,7 @@ BINANCE = Venue(
     "https://fapi.binance.com",
     "wss://fstream.binance.com/public",
     "wss://fstream.binance.com/market",
+    ws_private="wss://fstream.binance.com/private",
 )
 BINANCE_TESTNET = Venue(
     "binance-testnet",
@@ -34,6 +37,7 @@ BINANCE_TESTNET = Venue(
     "wss://fstream.binancefuture.com/public",
     "wss://fstream.binancefuture.com/market",
     feed_kind="testnet",
+    ws_private="wss://fstream.binancefuture.com/private",
 )
 
 
@@ -43,6 +47,7 @@ class Announcement(msgspec.Struct):
     rest: str
     ws_public: str
     ws_market: str
+    ws_private: str = ""
     control: str = ""
     feed_kind: str = ""
 
@@ -59,6 +64,7 @@ def local(line: str | bytes) -> Venue:
         control=said.control,
         feed_kind=venue_kind(said.feed_kind),
         operator=f"{said.rest.rstrip('/')}/control",
+        ws_private=said.ws_private.rstrip("/"),
     )
 
 

@@ -313,6 +313,7 @@ _WRITERS: Mapping[str, tuple[str, _Writer]] = {
         (ev.OrderExpired, tables.ORDERS, _expired),
         (ev.OrderFilled, tables.FILLS, _filled),
         (ev.Liquidated, tables.FILLS, _liquidated),
+        (ev.ClosedByVenue, tables.FILLS, _liquidated),
         (ev.PositionOpened, tables.POSITIONS, _opened),
         (ev.PositionIncreased, tables.POSITIONS, _increased),
         (ev.PositionReduced, tables.POSITIONS, _position_reduced),

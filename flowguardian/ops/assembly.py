@@ -11,9 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from flowguardian.brokers.base import VenueBroker
 from flowguardian.brokers.paper import PaperBroker
 from flowguardian.execution.engine import Engine
-from flowguardian.execution.events import RunStarted
+from flowguardian.execution.events import LIVE, RunStarted
 from flowguardian.execution.limits import Limits
 from flowguardian.execution.loop import MarketLoop
 from flowguardian.execution.portfolio_manager import PortfolioManager
@@ -136,9 +139,13 @@ def assemble(
     seed: int,
     planned_ns: int,
     portfolio: MakePortfolio = PortfolioManager,
+    mode: str = "paper",
+    start_equity: int = 0,
 ) -> MarketLoop:
-    """A fresh loop with its engine, ready for the first fact."""
+    """A fresh loop with its engine, ready for the first fact; a live one sends nothing yet."""
     limits = limits_of(settings)
+    if start_equity:
+        limits = msgspec.structs.replace(limits, start_equity=start_equity)
     symbols = settings.universe.symbols
     bar_ns = settings.bar_seconds * SECOND_NS
     engine = Engine(limits, shadow_rows(shadowed_limits(settings), 0), portfolio(limits))
@@ -151,7 +158,7 @@ def assemble(
     return MarketLoop(
         symbols=symbols,
         engine=engine,
-        broker=PaperBroker(limits.costs, seed, engine.instruments),
+        broker=VenueBroker() if mode == LIVE else PaperBroker(limits.costs, seed, engine.instruments),
         scanner=scanner,
         recorder=recorder,
         timers=Timers(settings.run.checkpoint_interval_minutes * MINUTE_NS, planned_ns),

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -24,7 +24,8 @@ from flowguardian.execution import events as ev
 from flowguardian.execution.loop import MarketLoop
 from flowguardian.execution.portfolio_manager import PortfolioManager
 from flowguardian.execution.replay import ComparingRecorder, ReplayDiverged, exogenous, replay
-from flowguardian.feeds.base import FeedError, Released, StreamSilent, VenueRefused, cursor_of
+from flowguardian.feeds.base import Feed, FeedError, Released, StreamSilent, VenueRefused, cursor_of
+from flowguardian.feeds.binance import BinanceFeed
 from flowguardian.feeds.blocks import stamp
 from flowguardian.feeds.recorded import MarketSpecError
 from flowguardian.journal.chain import ChainError
@@ -33,7 +34,7 @@ from flowguardian.market.files import DatasetError
 from flowguardian.market.instruments import UnknownInstrument
 from flowguardian.market.records import Kind
 from flowguardian.market.tape import TapeError, read_tape, segment_paths
-from flowguardian.ops.assembly import MakePortfolio, VenueMissing, assemble, code_hash, open_feed
+from flowguardian.ops.assembly import VENUE_FILE, MakePortfolio, VenueMissing, assemble, code_hash, open_feed
 from flowguardian.ops.commands import CommandInbox
 from flowguardian.ops.config_errors import ConfigError
 from flowguardian.ops.engine_child import EXIT_CONFIG, EXIT_FAULT
@@ -44,6 +45,9 @@ from flowguardian.ops.manifest import Manifest, read_manifest
 from flowguardian.ops.platform_lock import FileLock
 from flowguardian.ops.platform_process import die_with_parent
 from flowguardian.strategies.base import StrategyError
+
+if TYPE_CHECKING:
+    from flowguardian.ops.live_trading import LiveTrading
 
 IDLE_SECONDS = 0.25
 """Without a block for this long the loop looks for commands by itself."""
@@ -91,6 +95,7 @@ class EngineProcess:
         self._portfolio = portfolio
         self.feed = open_feed(self._settings, self._manifest, run_dir)
         self.segment = 1
+        self._trading: LiveTrading | None = None
         self._polled = self._folded = self._told = self._taken = 0.0
         self._running = self._stopping = False
         with ExitStack() as opened:
@@ -117,6 +122,8 @@ class EngineProcess:
             seed=self._manifest.seed,
             planned_ns=self._manifest.planned_ns,
             portfolio=self._portfolio,
+            mode=self._manifest.mode,
+            start_equity=self._manifest.start_equity,
         )
         facts = exogenous(row for _, row in pairs)
         self.segment += sum(isinstance(fact, ev.SegmentStarted) for fact in facts)
@@ -144,6 +151,8 @@ class EngineProcess:
         """Bring a new, resumed or half-started run to live. Raises FeedError."""
         loop, feed, manifest = self.loop, self.feed, self._manifest
         await feed.start(self._cursor)
+        if manifest.mode == ev.LIVE:
+            await self._start_trading(feed)
         history = feed.history()
         # On a resume before the first live row, history that is on the tape already stays there alone.
         history = history[history["venue_ns"] > self._warmed_ns()]
@@ -163,6 +172,19 @@ class EngineProcess:
             # The beginning stands in the file itself from the first moment on.
             self._recorder.journal.checkpoint()
 
+    async def _start_trading(self, feed: Feed) -> None:
+        """Only now are there keys, and a broker that sends."""
+        from flowguardian.ops.live_trading import LiveTrading, keys_of
+
+        assert isinstance(feed, BinanceFeed)  # noqa: S101  (a live run is made over a venue)
+        manifest = self._manifest
+        own = self._run_dir / VENUE_FILE if manifest.venue == "local" else None
+        self._trading = LiveTrading(
+            feed, self.loop, keys_of(own), manifest.run_id, sliced=manifest.speed != 1
+        )
+        self.loop.record_to(self._recorder, self._trading.broker)
+        await self._trading.start()
+
     def _warmed_ns(self) -> int:
         rows = next(self._recorded(), None)
         return int(rows["venue_ns"].max()) if rows is not None and rows["kind"][0] == Kind.HISTORY else 0
@@ -172,7 +194,7 @@ class EngineProcess:
             ts_ns=ts_ns,
             run_id=manifest.run_id,
             kind=manifest.kind,
-            mode="paper",
+            mode=manifest.mode,
             feed=self.feed.feed_kind,
             config=manifest.config,
             config_hash=manifest.config_hash,
@@ -208,6 +230,8 @@ class EngineProcess:
         finally:
             idling.cancel()
             await asyncio.gather(idling, return_exceptions=True)
+            if self._trading is not None:
+                await self._trading.close()
             await self.feed.close()
 
     async def _prepare_patiently(self) -> None:
@@ -253,6 +277,8 @@ class EngineProcess:
         async for items in self.feed.released():
             began = time.perf_counter()
             self._take(items)
+            if self._trading is not None:
+                await self._trading.step()
             self._taken = time.monotonic()
             if self.loop.finished:
                 return "completed"

@@ -37,6 +37,10 @@ class Manifest(msgspec.Struct, frozen=True):
     """Where the configuration was read from: a resume looks there for what is never recorded, addresses."""
     venue: str = "direct"
     """direct, local, binance or binance-testnet; runs made before there was a choice were direct."""
+    mode: str = "paper"
+    """paper or live."""
+    start_equity: int = 0
+    """What a live run starts with, by the venue's word (1e-8 USDT); 0 = as configured."""
 
 
 def write_manifest(run_dir: Path, manifest: Manifest) -> None:

@@ -83,7 +83,10 @@ def _decide_again(
 ) -> tuple[int, int]:
     comparing = ComparingRecorder(record for record, _ in pairs)
     settings = settings_from(msgspec.json.decode(start.config))
-    loop = assemble(settings, comparing, seed=start.seed, planned_ns=start.planned_ns)
+    loop = assemble(
+        settings, comparing, seed=start.seed, planned_ns=start.planned_ns, mode=start.mode,
+        start_equity=start.start_equity,
+    )  # fmt: skip
     blocks = read_tape(run_dir / TAPE) if segment_paths(run_dir / TAPE) else iter(())
     replay(loop, blocks, exogenous(row for _, row in pairs))
     comparing.finish()
@@ -92,7 +95,8 @@ def _decide_again(
 
 def _fold(start: ev.RunStarted, pairs: Sequence[tuple[Record, ev.Row]]) -> int:
     """Apply every row to a fresh engine; its state before each checkpoint must be the one recorded there."""
-    engine = Engine(limits_of(settings_from(msgspec.json.decode(start.config))))
+    limits = limits_of(settings_from(msgspec.json.decode(start.config)))
+    engine = Engine(msgspec.structs.replace(limits, start_equity=start.start_equity))
     checkpoints = 0
     for record, row in pairs:
         if isinstance(row, ev.CheckpointTaken):

@@ -187,7 +187,7 @@ def test_in_slices_the_minutes_of_the_limit_are_those_of_the_market(host_ms):
     async def question(rest):
         rest._clock = HandClock(1_700_000_000_000 // 60_000 * 60_000 + host_ms)
         rest.set_now(market_ns)
-        limiter.sent(100, rest._run_ms())
+        limiter.sent(100, rest.run_ms())
         said = []
         for second in range(60):
             rest.set_now(market_ns + second * SECOND_NS)

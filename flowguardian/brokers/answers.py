@@ -1,0 +1,160 @@
+"""The venue's answers and events about an account, read into small typed values.
+
+Rule: pure; amounts become integers of 1e-8 here. A field that is not as documented is an error that names it,
+because a guess about money would be worse than a stop. Source: API documentation of Binance USD-M futures.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from flowguardian.brokers.order_track import Fill, Report
+from flowguardian.execution.money import units
+
+QUOTE = "USDT"
+
+
+class Unreadable(Exception):
+    """An answer or event is not what it claims to be."""
+
+
+class Traded(NamedTuple):
+    """A trade of the account and the order it belongs to."""
+
+    symbol: str
+    venue_id: int
+    side: int
+    fill: Fill
+
+
+class OrderEvent(NamedTuple):
+    """An order event of the user stream; `traded` is None where nothing was filled."""
+
+    symbol: str
+    client_id: str
+    report: Report
+    traded: Traded | None
+
+
+class AccountState(NamedTuple):
+    """Wallet and signed positions (by symbol, without the flat ones)."""
+
+    wallet: int
+    positions: dict[str, int]
+
+
+class _OrderAnswer(msgspec.Struct, rename="camel"):
+    symbol: str
+    order_id: int
+    client_order_id: str
+    status: str
+    executed_qty: str = "0"
+
+
+class _Trade(msgspec.Struct, rename="camel"):
+    symbol: str
+    id: int
+    order_id: int
+    side: str
+    price: str
+    qty: str
+    commission: str
+    commission_asset: str
+
+
+class _Position(msgspec.Struct, rename="camel"):
+    symbol: str
+    position_amt: str
+    position_side: str = "BOTH"
+
+
+class _Balance(msgspec.Struct, rename="camel"):
+    asset: str
+    balance: str
+
+
+class _OrderUpdate(
+    msgspec.Struct,
+    rename={
+        "symbol": "s", "client_id": "c", "side": "S", "status": "X", "venue_id": "i", "last_qty": "l",
+        "executed": "z", "last_price": "L", "fee": "n", "fee_asset": "N", "trade_id": "t",
+    },
+):  # fmt: skip
+    symbol: str
+    client_id: str
+    side: str
+    status: str
+    venue_id: int
+    last_qty: str
+    executed: str
+    last_price: str
+    trade_id: int
+    fee: str = "0"
+    fee_asset: str | None = QUOTE
+
+
+def order_of(body: Any) -> tuple[str, Report]:
+    """(client id, report) of an order's answer."""
+    found = _as(_OrderAnswer, body)
+    return found.client_order_id, Report(found.status, units(found.executed_qty), found.order_id)
+
+
+def trades_of(body: Any) -> list[Traded]:
+    """Trades of the account, oldest first."""
+    found = [_as(_Trade, one) for one in _listed(body)]
+    return sorted((_traded_of(one) for one in found), key=lambda one: one.fill.trade_id)
+
+
+def _traded_of(one: _Trade) -> Traded:
+    fee = _fee(one.commission, one.commission_asset)
+    fill = Fill(one.id, units(one.qty), units(one.price), fee)
+    return Traded(one.symbol, one.order_id, side_of(one.side), fill)
+
+
+def event_of(body: Any) -> OrderEvent:
+    """The order event in an ORDER_TRADE_UPDATE."""
+    found = _as(_OrderUpdate, body.get("o"))
+    traded = None
+    if found.trade_id and (qty := units(found.last_qty)):
+        fill = Fill(found.trade_id, qty, units(found.last_price), _fee(found.fee, found.fee_asset))
+        traded = Traded(found.symbol, found.venue_id, side_of(found.side), fill)
+    report = Report(found.status, units(found.executed), found.venue_id)
+    return OrderEvent(found.symbol, found.client_id, report, traded)
+
+
+def account_of(balances: Any, positions: Any) -> AccountState:
+    """The account from its balance and position answers (v3)."""
+    wallets = [_as(_Balance, one) for one in _listed(balances)]
+    wallet = next((units(one.balance) for one in wallets if one.asset == QUOTE), 0)
+    held = [_as(_Position, one) for one in _listed(positions)]
+    return AccountState(wallet, {one.symbol: amount for one in held if (amount := units(one.position_amt))})
+
+
+def side_of(word: str) -> int:
+    """+1 for BUY, −1 for SELL."""
+    if word not in ("BUY", "SELL"):
+        raise Unreadable(f"side {word!r}")
+    return 1 if word == "BUY" else -1
+
+
+def _fee(amount: str, asset: str | None) -> int:
+    if asset not in (QUOTE, None) and units(amount):
+        raise Unreadable(
+            f"a fee in {asset}: the books are in {QUOTE}. Switch off paying fees in {asset} at the venue."
+        )
+    return units(amount)
+
+
+def _listed(body: Any) -> list[Any]:
+    if not isinstance(body, list):
+        raise Unreadable(f"a list was expected, not {str(body)[:100]}")
+    return body
+
+
+def _as(kind: Any, body: Any) -> Any:
+    try:
+        return msgspec.convert(body, kind)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise Unreadable(f"{kind.__name__.lstrip('_')}: {error}") from error

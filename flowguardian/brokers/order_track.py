@@ -1,0 +1,144 @@
+"""What the venue has said about one order of ours, and what of it is proved.
+
+Rule: pure. A fill reaches the books when all that the venue says was filled is known with its fee, in the
+order of trade ids; an order ends when the venue says so, or when its absence is proved. Silence proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from flowguardian.execution.events import (
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OrderRequested,
+    OrderUnknown,
+    OrderUnsent,
+    Row,
+)
+
+FINAL = frozenset({"FILLED", "CANCELED", "EXPIRED", "EXPIRED_IN_MATCH", "REJECTED"})
+"""Order statuses of Binance USD-M after which nothing more happens (API documentation, common definition)."""
+NEVER_ARRIVED = -2013
+"""The venue's code for an order that does not exist."""
+
+
+class Fill(NamedTuple):
+    """One trade of an order; amounts in units of 1e-8."""
+
+    trade_id: int
+    qty: int
+    price: int
+    fee: int
+
+
+class Report(NamedTuple):
+    """How the venue says an order stands; `executed` is its cumulative filled quantity."""
+
+    status: str
+    executed: int
+    venue_id: int
+
+
+class Tracked:
+    """One order from its request to its proved end."""
+
+    def __init__(self, order: OrderRequested, client_id: str) -> None:
+        self.order, self.client_id = order, client_id
+        self.venue_id = 0
+        self.sent_ns = 0
+        """Run clock of the attempt; 0 = not sent."""
+        self.over = False
+        """Nothing more can happen to it, and everything is in the books."""
+        self._status = ""
+        self._executed = 0
+        self._fills: dict[int, Fill] = {}
+        self._landed: set[int] = set()
+        self._ended: Row | None = None
+        self._is_unknown = self._told_unknown = False
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the venue said that nothing more happens."""
+        return self._status in FINAL
+
+    @property
+    def lacks_fills(self) -> bool:
+        """Whether the venue filled more than is known trade by trade."""
+        return sum(fill.qty for fill in self._fills.values()) < self._executed
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it ended without ever having been at the venue."""
+        return self._ended is not None and not self.was_seen
+
+    @property
+    def was_seen(self) -> bool:
+        """Whether the venue ever spoke of it."""
+        return bool(self._status or self._fills)
+
+    # ---- evidence
+
+    def reported(self, report: Report) -> None:
+        """A reply, an answer or an event; older ones than what is known change nothing."""
+        self.venue_id = report.venue_id or self.venue_id
+        self._executed = max(self._executed, report.executed)
+        if not self.is_final:
+            self._status = report.status
+
+    def traded(self, fills: Iterable[Fill]) -> None:
+        """Trades of it, in any order, as often as they come."""
+        self._fills.update((fill.trade_id, fill) for fill in fills)
+        self._executed = max(self._executed, sum(fill.qty for fill in self._fills.values()))
+
+    def refused(self, code: int, message: str) -> None:
+        """The venue answered that it did not take it, or it never left this host."""
+        self._ended = self._ended or OrderRejected(0, self.order.order_id, self.order.symbol, code, message)
+
+    def unsent(self) -> None:
+        """It was too old to be sent."""
+        self._ended = self._ended or OrderUnsent(0, self.order.order_id, self.order.symbol)
+
+    def unknown(self) -> None:
+        """It was sent, and what became of it was not said."""
+        self._is_unknown = True
+
+    def absent(self, at_ns: int, proof_ns: int) -> None:
+        """The venue does not know it; proof only when it cannot arrive any more, `proof_ns` after the attempt."""
+        if not self.was_seen and at_ns > self.sent_ns + proof_ns:
+            self.refused(NEVER_ARRIVED, "it never arrived")
+
+    # ---- what follows
+
+    def facts(self, ts_ns: int) -> list[Row]:
+        """What is newly proved, stamped."""
+        if self.over:
+            return []
+        order, found = self.order, list[Row]()
+        if self._ended is not None and self.is_refused:
+            self.over = True
+            return [msgspec.structs.replace(self._ended, ts_ns=ts_ns)]
+        if self._is_unknown and not self._told_unknown and not self.was_seen:
+            self._told_unknown = True
+            found.append(OrderUnknown(ts_ns, order.order_id, order.symbol))
+        if self.lacks_fills:
+            return found
+        for trade_id in sorted(self._fills.keys() - self._landed):
+            self._landed.add(trade_id)
+            fill = self._fills[trade_id]
+            found.append(
+                OrderFilled(
+                    ts_ns, order.order_id, trade_id, order.symbol, order.side, fill.qty, fill.price, fill.fee
+                )
+            )
+        if self.is_final:
+            self.over = True
+            if self._status == "REJECTED" and not self._executed:
+                found.append(OrderRejected(ts_ns, order.order_id, order.symbol, 0, "the venue rejected it"))
+            elif self._executed < order.qty:
+                found.append(OrderExpired(ts_ns, order.order_id, order.symbol, self._executed))
+        return found
