@@ -1,7 +1,8 @@
 """What the venue has said about one order of ours, and what of it is proved.
 
 Rule: pure. A fill reaches the books when all that the venue says was filled is known with its fee, in the
-order of trade ids; an order ends when the venue says so, or when its absence is proved. Silence proves nothing.
+order of trade ids; an order ends when the venue says so, or when its absence is proved; silence proves
+nothing.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ class Tracked:
         self._is_unknown = True
 
     def absent(self, at_ns: int, proof_ns: int) -> None:
-        """The venue does not know it; proof only when it cannot arrive any more, `proof_ns` after the attempt."""
+        """The venue does not know it; proof when it cannot arrive any more, `proof_ns` after the attempt."""
         if not self.was_seen and at_ns > self.sent_ns + proof_ns:
             self.refused(NEVER_ARRIVED, "it never arrived")
 

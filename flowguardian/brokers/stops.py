@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from flowguardian.execution.money import share
 from flowguardian.execution.portfolio_manager import Position
 from flowguardian.market.instruments import Instrument
 
@@ -33,8 +34,9 @@ class Changes(NamedTuple):
 class Stops:
     """The stops of one account: what rests, as far as the venue confirmed it."""
 
-    def __init__(self, tag: str) -> None:
-        self._tag = tag
+    def __init__(self, tag: str, gap: int) -> None:
+        """`gap`: how far beyond the engine's stop these lie, as a ratio (1e-8)."""
+        self._tag, self._gap = tag, gap
         self._resting: dict[str, dict[str, Stop]] = {}
         self._asked: dict[str, Stop] = {}
         """What is on its way to the venue, by symbol."""
@@ -75,8 +77,9 @@ class Stops:
         if not position.stop:
             return None
         tick = instrument.tick_size
-        # Rounded away from the position: never nearer than the engine's own stop.
-        price = position.stop // tick * tick if position.side > 0 else -(-position.stop // tick) * tick
+        # Beyond the engine's own stop, which acts first, and rounded away from the position.
+        level = position.stop - position.side * share(position.stop, self._gap)
+        price = level // tick * tick if position.side > 0 else -(-level // tick) * tick
         return Stop(position.symbol, -position.side, position.qty, price, self.name(fill))
 
     # ---- what became of it

@@ -306,7 +306,7 @@ class MarketLoop:
             if watch is not None and watch.active:
                 watch.catch_up(self._scanner, order.ts_ns)
                 watch.active = False
-        if self._scanner.columns is not None:
+        if self._scanner.columns is not None and not self._broker.venue_settles:
             self._await_match(order.order_id, order.symbol, due_ns)
 
     def _watch(self, row: ev.PositionOpened) -> None:

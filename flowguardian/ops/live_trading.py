@@ -14,15 +14,16 @@ from pathlib import Path
 
 import msgspec
 
-from flowguardian.brokers.binance import LiveBroker, LiveOptions
+from flowguardian.brokers.binance import LiveBroker
+from flowguardian.brokers.desk import LiveOptions
 from flowguardian.brokers.signed import Keys, Signed
 from flowguardian.execution.loop import MarketLoop
 from flowguardian.feeds.binance import BinanceFeed
 
-KEY_VARIABLE, SECRET_VARIABLE = "FLOWGUARDIAN_API_KEY", "FLOWGUARDIAN_API_SECRET"  # noqa: S105  (names)
+KEY_VARIABLE, SECRET_VARIABLE = "FLOWGUARDIAN_API_KEY", "FLOWGUARDIAN_API_SECRET"
 _SETTLE_SECONDS = 15.0
 _MOST_ROUNDS = 100
-"""Facts lead to orders, orders to facts: an exit that is refused at once must not stop the market for ever."""
+"""Facts lead to orders, orders to facts: an exit that is refused at once must not stop the market."""
 
 
 class KeysMissing(Exception):
@@ -44,14 +45,14 @@ def keys_of(venue_file: Path | None) -> Keys:
     key, secret = os.environ.get(KEY_VARIABLE, ""), os.environ.get(SECRET_VARIABLE, "")
     if not key or not secret:
         raise KeysMissing(
-            f"{KEY_VARIABLE} and {SECRET_VARIABLE} are not set. Make a key that may trade futures and may not "
+            f"{KEY_VARIABLE} and {SECRET_VARIABLE} are not set. Make a key that may trade futures and not "
             "withdraw, bind it to this address, and set both in the environment of this process."
         )
     return Keys(key, secret)
 
 
 def tag_of(run_id: str) -> str:
-    """What the client ids of a run's orders begin with: the same after every restart, another for every run."""
+    """What the client ids of a run's orders begin with: the same after a restart, another for every run."""
     return f"fg{hashlib.sha256(run_id.encode()).hexdigest()[:10]}"
 
 
