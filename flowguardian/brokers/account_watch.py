@@ -76,20 +76,16 @@ class AccountWatch:
 
     async def _place(self, traded: Traded) -> None:
         """A trade found by REST: of an order of ours, or of nobody's."""
-        known = next((one for one in self._orders.values() if one.venue_id == traded.venue_id), None)
+        body = await self._desk.ask(
+            self._desk.signed.get(ORDER, 1, symbol=traded.symbol, orderId=traded.venue_id)
+        )
+        client_id, report = answers.order_of(body)
+        known = self._orders.get(client_id)
         if known is None:
-            body = await self._desk.ask(
-                self._desk.signed.get(ORDER, 1, symbol=traded.symbol, orderId=traded.venue_id)
-            )
-            client_id, report = answers.order_of(body)
-            known = self._orders.get(client_id)
-            if known is None:
-                self.foreign(traded, client_id)
-                return
-            known.reported(report)
-        self.noted(traded)
-        known.traded([traded.fill])
-        self._desk.tell(*known.facts(0))
+            self.foreign(traded, client_id)
+        else:
+            self.noted(traded)
+            known.reported(report)  # Who resolves it asks for its trades.
 
     # ---- the comparison
 

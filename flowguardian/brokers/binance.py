@@ -172,9 +172,10 @@ class LiveBroker(VenueBroker):
         symbol = tracked.order.symbol
         try:
             request = self._signed.get(TRADES, 5, symbol=symbol, orderId=tracked.venue_id)
-            for traded in answers.trades_of(await self._desk.ask(request)):
+            found = answers.trades_of(await self._desk.ask(request))
+            tracked.listed(traded.fill for traded in found)
+            for traded in found:
                 self.account.noted(traded)
-                tracked.traded([traded.fill])
         except (Refused, OutcomeUnknown, answers.Unreadable) as error:
             self._log.warning("trades could not be looked up", order=tracked.order.order_id, why=str(error))
 
@@ -202,7 +203,7 @@ class LiveBroker(VenueBroker):
         tracked.reported(found.report)
         if found.traded is not None:
             self.account.noted(found.traded)
-            tracked.traded([found.traded.fill])
+            tracked.traded(found.traded.fill, found.report.executed)
         self._changed(tracked)
 
     def _account_event(self, body: dict[str, Any]) -> None:

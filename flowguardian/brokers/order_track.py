@@ -57,8 +57,9 @@ class Tracked:
         """Nothing more can happen to it, and everything is in the books."""
         self._status = ""
         self._executed = 0
-        self._fills: dict[int, Fill] = {}
-        self._landed: set[int] = set()
+        self._waiting: dict[int, Fill] = {}
+        """Fills that are not in the books, by the cumulative quantity before them."""
+        self._landed = 0
         self._ended: Row | None = None
         self._is_unknown = self._told_unknown = False
 
@@ -69,8 +70,8 @@ class Tracked:
 
     @property
     def lacks_fills(self) -> bool:
-        """Whether the venue filled more than is known trade by trade."""
-        return sum(fill.qty for fill in self._fills.values()) < self._executed
+        """Whether the venue filled more than is in the books."""
+        return self._landed < self._executed
 
     @property
     def is_refused(self) -> bool:
@@ -80,7 +81,7 @@ class Tracked:
     @property
     def was_seen(self) -> bool:
         """Whether the venue ever spoke of it."""
-        return bool(self._status or self._fills)
+        return bool(self._status or self._executed)
 
     # ---- evidence
 
@@ -91,10 +92,19 @@ class Tracked:
         if not self.is_final:
             self._status = report.status
 
-    def traded(self, fills: Iterable[Fill]) -> None:
-        """Trades of it, in any order, as often as they come."""
-        self._fills.update((fill.trade_id, fill) for fill in fills)
-        self._executed = max(self._executed, sum(fill.qty for fill in self._fills.values()))
+    def traded(self, fill: Fill, executed: int) -> None:
+        """One trade of it; `executed` is the order's cumulative filled quantity after it."""
+        before = executed - fill.qty
+        if before >= self._landed:
+            self._waiting[before] = fill
+        self._executed = max(self._executed, executed)
+
+    def listed(self, fills: Iterable[Fill]) -> None:
+        """All trades of it until now, as the venue lists them."""
+        executed = 0
+        for fill in sorted(fills, key=lambda one: one.trade_id):
+            executed += fill.qty
+            self.traded(fill, executed)
 
     def refused(self, code: int, message: str) -> None:
         """The venue answered that it did not take it, or it never left this host."""
@@ -126,17 +136,15 @@ class Tracked:
         if self._is_unknown and not self._told_unknown and not self.was_seen:
             self._told_unknown = True
             found.append(OrderUnknown(ts_ns, order.order_id, order.symbol))
-        if self.lacks_fills:
-            return found
-        for trade_id in sorted(self._fills.keys() - self._landed):
-            self._landed.add(trade_id)
-            fill = self._fills[trade_id]
+        while (fill := self._waiting.pop(self._landed, None)) is not None:
+            self._landed += fill.qty
             found.append(
                 OrderFilled(
-                    ts_ns, order.order_id, trade_id, order.symbol, order.side, fill.qty, fill.price, fill.fee
+                    ts_ns, order.order_id, fill.trade_id, order.symbol, order.side,
+                    fill.qty, fill.price, fill.fee,
                 )
-            )
-        if self.is_final:
+            )  # fmt: skip
+        if self.is_final and not self.lacks_fills:
             self.over = True
             if self._status == "REJECTED" and not self._executed:
                 found.append(OrderRejected(ts_ns, order.order_id, order.symbol, 0, "the venue rejected it"))
