@@ -65,6 +65,8 @@ class Account(msgspec.Struct):
     leverage: dict[str, int] = {}
     margin_types: dict[str, str] = {}
     dual_side: bool = False
+    changed_ns: int = 0
+    """When the wallet changed last, its opening included."""
 
     # ---- settings
 
@@ -98,14 +100,16 @@ class Account(msgspec.Struct):
         self.realised += realised
         self.fees += fee
         self.wallet += realised - fee
+        self.changed_ns = at_ns
         return Booked(fee, realised)
 
-    def settle(self, symbol: str, mark: int, rate: int) -> int:
+    def settle(self, symbol: str, mark: int, rate: int, at_ns: int) -> int:
         """Funding of a position at a mark and a rate (1e-8): what came in, negative when it was paid."""
         held = self.position(symbol)
         amount = -held.qty * mark * rate // _SQUARE
         self.funding += amount
         self.wallet += amount
+        self.changed_ns = at_ns
         return amount
 
     def insure(self) -> int:
@@ -135,6 +139,6 @@ def fee_of(price: int, qty: int, rate: int) -> int:
     return -(-price * qty * rate // _SQUARE)
 
 
-def opened(balance: int) -> Account:
+def opened(balance: int, at_ns: int = 0) -> Account:
     """A new account with a balance (USDT, 1e-8)."""
-    return Account(start=balance, wallet=balance)
+    return Account(start=balance, wallet=balance, changed_ns=at_ns)

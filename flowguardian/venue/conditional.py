@@ -10,7 +10,7 @@ from __future__ import annotations
 from flowguardian.venue import orders, user_events
 from flowguardian.venue.admission import LIMIT, MARKET, AlgoRequest, OrderRequest
 from flowguardian.venue.errors import Refusal
-from flowguardian.venue.orders import AlgoOrder, Order
+from flowguardian.venue.orders import AlgoOrder, Order, rises
 from flowguardian.venue.refusals import refuse
 from flowguardian.venue.trading import Trading
 
@@ -34,6 +34,9 @@ class Conditionals:
             raise refuse(-4116)
         if len(waiting) >= MOST_OPEN:
             raise refuse(-4045)
+        mark = self._trading.mark(symbol)
+        if mark and (mark - request.trigger_price) * rises(request.type, request.side) >= 0:
+            raise refuse(-2021)
         number = state.next_algo()
         algo = AlgoOrder(
             number, request.client_id or f"venue_{number}", symbol, request.side, request.type,
@@ -43,9 +46,6 @@ class Conditionals:
             stp_mode=request.stp_mode, good_till_ms=request.good_till_ms,
             hidden_until_ns=now_ns + self._trading.hide_ns if self._trading.hide_ns else 0,
         )  # fmt: skip
-        mark = self._trading.mark(symbol)
-        if mark and algo.is_met(mark):
-            raise refuse(-2021)
         state.changed(algo)
         self._tell(algo, now_ns)
         return algo

@@ -46,7 +46,7 @@ class Desk:
         self.market, self.faults = market, faults
         self.log = log or TradingLog(None)
         self.keys = self.log.keys or keys
-        self.state = State(opened(balance))
+        self.state = State(opened(balance, market.start_ns))
         self.state.load(self.log.changes)
         self.send: Send = lambda _key, _name, _payload: None
         self.trading = Trading(market, self.state, fees or Fees(), self._told)

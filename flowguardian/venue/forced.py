@@ -33,7 +33,7 @@ class Forced:
         symbol = self._trading.listing.symbols[index]
         if not self._state.account.position(symbol).qty:
             return
-        amount = self._state.account.settle(symbol, mark, rate)
+        amount = self._state.account.settle(symbol, mark, rate, at_ns)
         self._state.add_income(symbol, "FUNDING_FEE", amount, at_ns)
         self._trading.tell_account("FUNDING_FEE", [], at_ns, changed=amount)
         self.watch(at_ns)

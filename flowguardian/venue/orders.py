@@ -108,19 +108,19 @@ class AlgoOrder(msgspec.Struct):
     reject_text: str = ""
     hidden_until_ns: int = 0
 
-    @property
-    def rises(self) -> int:
-        """+1 when a price at or above the trigger starts it, −1 when one at or below does."""
-        return self.side if self.type in STOPS else -self.side
-
     def is_met(self, price: int) -> bool:
-        return (price - self.trigger_price) * self.rises >= 0
+        return (price - self.trigger_price) * rises(self.type, self.side) >= 0
 
     def move(self, status: str, at_ns: int) -> None:
         """Change the status. Raises ImpossibleMove."""
         if status not in ALGO_MOVES.get(self.status, frozenset()):
             raise ImpossibleMove(f"algo order {self.id} cannot go from {self.status} to {status}")
         self.status, self.updated_ns = status, at_ns
+
+
+def rises(kind: str, side: int) -> int:
+    """+1 when a price at or above the trigger starts a conditional order, −1 when one at or below does."""
+    return side if kind in STOPS else -side
 
 
 class UserTrade(msgspec.Struct, frozen=True):

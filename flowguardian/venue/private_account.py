@@ -55,8 +55,7 @@ class PrivateAccount:
 
     @property
     def _updated_ms(self) -> int:
-        positions = self._desk.state.account.positions.values()
-        return max((one.changed_ns for one in positions), default=0) // MILLISECOND_NS
+        return self._desk.state.account.changed_ns // MILLISECOND_NS
 
     # ---- money
 
