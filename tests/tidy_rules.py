@@ -25,7 +25,8 @@ PURE = re.compile(
     r"|strategies/\w+|guards/\w+"
     r"|execution/(events|money|orders|portfolio_manager|position_sizer|engine|invariants|limits"
     r"|entries|exits|scorecard|timers|recorder)"
-    r"|venue/(matching|account))\.py"
+    r"|venue/(matching|account|admission|books|brackets|conditional|errors|faults|forced|limits|margin|orders"
+    r"|private_shapes|refusals|shapes|state|trading|trading_faults|user_events))\.py"
 )
 IMPURE_MODULES = frozenset(
     {

@@ -6,6 +6,7 @@ Rule: the one line it prints on stdout are its addresses; everything else it has
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,6 +55,9 @@ def venue(
     prints_per_minute: Annotated[int, typer.Option(help="Derived trades per minute and symbol.", min=1)] = 60,
     tops_per_minute: Annotated[int, typer.Option(help="Derived quotes per minute and symbol.", min=0)] = 60,
     place: PlaceOption = None,
+    balance: Annotated[str, typer.Option(help="USDT in the account that trades here.")] = "10000",
+    maker_fee_bps: Annotated[str, typer.Option(help="Fee of a resting order.")] = "2",
+    taker_fee_bps: Annotated[str, typer.Option(help="Fee of an order that takes.")] = "5",
     wait: Annotated[bool, typer.Option(help="Stand still until a client resumes the market.")] = False,
 ) -> int:
     """Serve a market as a Binance USD-M exchange would, on one local port."""
@@ -62,7 +66,10 @@ def venue(
 
     from flowguardian.venue.opening import open_venue_market
     from flowguardian.venue.place import Keeper
-    from flowguardian.venue.server import VenueServer, serve
+    from flowguardian.venue.server import Terms, VenueServer, serve
+    from flowguardian.venue.signing import Keys
+    from flowguardian.venue.trading import Fees
+    from flowguardian.venue.trading_log import LEDGER_FILE
 
     opened = open_venue_market(
         market,
@@ -82,10 +89,33 @@ def venue(
         has_funding=opened.has_funding,
         keeper=Keeper(place),
         waits=wait,
+        terms=Terms(
+            keys=Keys(secrets.token_hex(32), secrets.token_hex(32)),
+            balance=_amount(balance, "--balance"),
+            fees=Fees(_rate(maker_fee_bps, "--maker-fee-bps"), _rate(taker_fee_bps, "--taker-fee-bps")),
+            ledger=None if place is None else place.with_name(LEDGER_FILE),
+        ),
     )
-    keys = (secrets.token_hex(32), secrets.token_hex(32))
-    asyncio.run(serve(server, host=host, port=port, keys=keys))
+    asyncio.run(serve(server, host=host, port=port))
     return output.EXIT_OK
+
+
+def _amount(said: str, where: str) -> int:
+    """A decimal amount in units of 1e-8."""
+    from flowguardian.market.records import UNITS
+
+    try:
+        found = Decimal(said) * UNITS
+    except InvalidOperation as error:
+        raise output.CliError(f"{said!r} is no amount", where=where, fix="write it like 10000") from error
+    if not found.is_finite() or found < 0 or found != int(found):
+        raise output.CliError(f"{said!r} is no amount", where=where, fix="give 0 or more, to 1e-8")
+    return int(found)
+
+
+def _rate(said: str, where: str) -> int:
+    """Basis points as a rate in units of 1e-8."""
+    return _amount(said, where) // 10_000
 
 
 def _speed(said: str) -> float:

@@ -53,7 +53,7 @@ def main(run_dir: Path, port: int) -> int:
         waits=True,
     )
     # A paper run signs nothing: its venue has no keys to give.
-    asyncio.run(serve(venue, host="127.0.0.1", port=port, keys=("", "")))
+    asyncio.run(serve(venue, host="127.0.0.1", port=port))
     return 0
 
 

@@ -23,6 +23,7 @@ from flowguardian.venue.subscriptions import (
     LEGACY,
     MOST_REQUEST_BYTES,
     MOST_STREAMS,
+    PRIVATE,
     UNREADABLE,
     Connection,
     answer,
@@ -50,7 +51,7 @@ async def _refuse(scope: Scope, send: Send, status: int, text: bytes) -> None:
 
 
 class StreamEndpoint:
-    """/public, /market, /private, and the legacy /ws and /stream, which connect and stay silent."""
+    """/public, /market, /private (the account's events), the legacy /ws and /stream, which are silent."""
 
     def __init__(self, pacer: Pacer, connections: Connections) -> None:
         self._pacer, self._connections = pacer, connections
@@ -75,6 +76,7 @@ class StreamEndpoint:
             name=query.get("socket", ""), number=self._number,
         )  # fmt: skip
         connection.opened_ns = market.now_ns
+        # Events of the account do not come by routes: see user_stream.py.
         connection.silent = category not in ("public", "market") or any(
             one.fault.path in ("*", category) for one in faults.of("silent_path", market.now_ns)
         )
@@ -112,6 +114,9 @@ def _asked(path: str, query: dict[str, str]) -> tuple[str, str, list[str]]:
     category = parts.pop(0) if parts and parts[0] in CATEGORIES else LEGACY
     kind = parts.pop(0) if parts else "ws"
     named = query.get("streams", "").split("/") if kind == "stream" else parts
+    if category == PRIVATE:
+        # A listen key stands in the path or in the query.
+        return category, kind, [name for name in (*named, query.get("listenKey", "")) if name]
     return category, kind, [name for name in named if "@" in name or name.startswith("!")]
 
 

@@ -1,7 +1,8 @@
-"""Faults of the market side: which ones there are, when they hold, and what they do to rows and frames.
+"""Faults: which ones there are, when they hold, and what those of the market do to rows and frames.
 
 Rule: pure; a fault is a function of (plan seed, fault, stream, event), so the same plan does the same to the
-same market. Windows are market time. Nothing here touches a socket: `streams`, `rest` and `pacing` ask.
+same market. Windows are market time. Nothing here touches a socket: `streams`, `rest` and `pacing` ask,
+and `trading_faults` for the trading side.
 
 plan file: {"seed": 7, "faults": [{"kind": "stall", "at_seconds": 60, "for_seconds": 30,
 "streams": "btcusdt@*"}]}; over POST /control/faults the same, `at_seconds` counted from now.
@@ -23,9 +24,21 @@ FRAME_KINDS = ("drop", "stall", "delay", "duplicate", "reorder", "malformed", "u
 SOCKET_KINDS = ("half_open", "cut", "silent_path")
 ROW_KINDS = ("id_gap", "burst", "non_market", "delist")
 REST_KINDS = ("rest", "maintenance", "clock_skew", "tick_size")
-KINDS = (*FRAME_KINDS, *SOCKET_KINDS, *ROW_KINDS, *REST_KINDS)
-_AT_ONCE = frozenset({"cut", "id_gap", "tick_size"})
+ORDER_KINDS = (
+    "order_reply", "order_refused", "keepalive_refused", "race", "partial_then_cancel", "invisible",
+    "fill_first",
+)  # fmt: skip
+"""Faults of requests and fills, while they hold (venue/trading_faults.py)."""
+MOMENT_KINDS = ("key_expiry", "stop_cancelled", "outside_trade", "liquidation", "adl")
+TRADING_MOMENTS = (*MOMENT_KINDS, "delist")
+"""Faults that happen to the account once, at their first moment."""
+KINDS = (*FRAME_KINDS, *SOCKET_KINDS, *ROW_KINDS, *REST_KINDS, *ORDER_KINDS, *MOMENT_KINDS)
+_AT_ONCE = frozenset({"cut", "id_gap", "tick_size", *MOMENT_KINDS})
 """Kinds that happen at one moment when no length is given; the others last."""
+REPLIES = (
+    "timeout", "unknown_503", "unavailable_503", "internal_503", "throttled_503", "gateway_504", "dropped",
+    "late",
+)  # fmt: skip
 FOREVER_NS = 1 << 62
 _TRADE = int(Kind.TRADE)
 _DERIVED = int(Flag.DERIVED)
@@ -64,6 +77,18 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """rest: message, or the whole body when it does not start a JSON answer; non_market: the word in X."""
     retry_after_seconds: int = 0
     tick: str = ""
+    variant: str = "timeout"
+    """order_reply: timeout, unknown_503, unavailable_503, internal_503, throttled_503, gateway_504, dropped,
+    late (after `seconds` of host time)."""
+    executed: float | None = None
+    """order_reply: share of the requests that is executed all the same; None: as the exchange documents."""
+    silent: bool = False
+    """key_expiry, stop_cancelled: without an event."""
+    share: float = 1.0
+    """race, partial_then_cancel, adl: how much of the order or position."""
+    side: str = ""
+    qty: float = 0.0
+    """outside_trade: BUY or SELL so much; without them the position is closed."""
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,6 +119,10 @@ def plan_of(body: bytes) -> Plan:
     for fault in plan.faults:
         if fault.kind not in KINDS:
             raise FaultPlanError(f"no fault is called {fault.kind!r}; there are {', '.join(KINDS)}.")
+        if fault.variant not in REPLIES:
+            raise FaultPlanError(f"no reply is called {fault.variant!r}; there are {', '.join(REPLIES)}.")
+        if not 0.0 <= fault.share <= 1.0 or not 0.0 <= (fault.executed or 0.0) <= 1.0 or fault.qty < 0:
+            raise FaultPlanError(f"{fault.kind}: share and executed must be 0..1, qty not negative.")
         if not 0.0 <= fault.rate <= 1.0 or fault.count < 0 or fault.every_seconds < 0:
             raise FaultPlanError(f"{fault.kind}: rate must be 0..1, count and every_seconds not negative.")
     return plan
@@ -145,6 +174,10 @@ class Faults:
     def of(self, kind: str, at_ns: int) -> list[Active]:
         """The faults of a kind that hold."""
         return [one for one in self._of[kind] if one.holds(at_ns)]
+
+    def kind(self, kind: str) -> list[Active]:
+        """All faults of a kind, whether they hold or not."""
+        return self._of[kind]
 
     def draw(self, one: Active, name: str, number: int) -> float:
         """A number in [0, 1) that depends on the plan, the fault and the event alone."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 
 from flowguardian.venue import errors
+from flowguardian.venue.refusals import refuse
 
 WEIGHT_LIMIT = 2400
 MESSAGES_PER_SECOND = 10
@@ -18,6 +19,8 @@ _PATIENCE = 20
 """So many requests after a 429 in one window and the address is banned."""
 _FIRST_BAN_SECONDS = 120
 _LONGEST_BAN_SECONDS = 3 * 86_400
+ORDER_LIMITS = {"10S": (10_000, 300, "10 SECOND"), "1M": (_MINUTE_MS, 1200, "1 MINUTE")}
+"""Length of the window, orders in it, and how its refusal names it."""
 _CONNECTIONS = 300
 _CONNECTIONS_MS = 300_000
 
@@ -55,6 +58,29 @@ class Weights:
         length = seconds or min(_LONGEST_BAN_SECONDS, _FIRST_BAN_SECONDS * 2**self._bans)
         self._bans += 1
         self._banned_until_ms = host_ms + length * 1000
+
+
+class OrderRate:
+    """How many orders the account sent of late, by market time: 300 in 10 seconds, 1200 in a minute."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, tuple[int, int]] = {}
+
+    def charge(self, orders: int, venue_ms: int) -> None:
+        """Count orders. Raises Refusal −1015 over a limit."""
+        for name, (length_ms, limit, words) in ORDER_LIMITS.items():
+            window, used = venue_ms // length_ms, self._used(name, venue_ms)
+            if used + orders > limit:
+                raise refuse(-1015, limit, words)
+            self._counts[name] = window, used + orders
+
+    def headers(self, venue_ms: int) -> dict[str, str]:
+        """X-MBX-ORDER-COUNT-10S and -1M, as they stand."""
+        return {f"X-MBX-ORDER-COUNT-{name}": str(self._used(name, venue_ms)) for name in ORDER_LIMITS}
+
+    def _used(self, name: str, venue_ms: int) -> int:
+        window, used = self._counts.get(name, (-1, 0))
+        return used if window == venue_ms // ORDER_LIMITS[name][0] else 0
 
 
 class Connections:

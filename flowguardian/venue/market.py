@@ -17,6 +17,7 @@ from flowguardian.feeds.markets import Market
 from flowguardian.market.funding import FUNDING_INTERVAL_NS
 from flowguardian.market.instruments import Instrument
 from flowguardian.market.records import MINUTE_NS, ROW, SECOND_NS, Kind
+from flowguardian.venue.books import ladder
 from flowguardian.venue.candles import INTERVALS, Span, base_of_history, base_of_trades, candle_of, joined
 from flowguardian.venue.shapes import MILLISECOND_NS, Candle, Day, Form, form_of, text
 from flowguardian.venue.trades import Trades
@@ -123,6 +124,11 @@ class VenueMarket:
             self.trades[index].add(trades[trades["symbol"] == index])
         shown: list[RowTuple] = rows.tolist()
         return shown
+
+    def recorded(self, from_ns: int, to_ns: int) -> list[RowTuple]:
+        """Rows of a span as they lie in the market, without faults: for who was away meanwhile."""
+        rows: list[RowTuple] = self._market.rows(from_ns, min(to_ns, self.end_ns)).tolist()
+        return rows
 
     def time_ns(self) -> int:
         """Market time as a client may ask it: steps are short, and a clock must not lag by one."""
@@ -275,14 +281,8 @@ def _day(bars: Rows, form: Form, last: Rows, now_ns: int) -> Day:
 
 def book_levels(top: Top, tick: int, step: int, depth: int) -> tuple[Side, Side]:
     """A book derived from its top: one level per tick behind it, sizes by a fixed pattern of the touch."""
-    bids, asks = [(top.bid, top.bid_qty)], [(top.ask, top.ask_qty)]
-    for level in range(1, depth):
-        share = 1 + (level * 7) % 5
-        bid = top.bid - level * tick
-        if bid > 0:
-            bids.append((bid, max(step, top.bid_qty * share // 3 // step * step)))
-        asks.append((top.ask + level * tick, max(step, top.ask_qty * share // 3 // step * step)))
-    return bids, asks
+    bids = ladder((top.bid, top.bid_qty), tick, step, side=-1, depth=depth)
+    return bids, ladder((top.ask, top.ask_qty), tick, step, side=1, depth=depth)
 
 
 def slice_end(from_ns: int, slice_ns: int, end_ns: int) -> int:

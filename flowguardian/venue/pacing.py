@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from flowguardian.market.records import SECOND_NS, UNITS
+from flowguardian.venue.desk import Desk
 from flowguardian.venue.faults import Faults
 from flowguardian.venue.market import VenueMarket, slice_end
 from flowguardian.venue.sockets import all_drained
@@ -46,6 +47,8 @@ class Pacer:
         self._ran_free = self._driven = False
         self._wake = asyncio.Event()
         self._filters_set: set[int] = set()
+        self.desk: Desk | None = None
+        """The trading half: it sees rows before they are published."""
 
     # ---- commands
 
@@ -69,7 +72,7 @@ class Pacer:
         self._session = session
         behind = from_ns and from_ns < self.market.now_ns and not self._ran_free
         if behind or from_ns > self.market.now_ns:
-            self.market.jump(from_ns)
+            self._jump(from_ns)
         self.paused, self._ran_free, self._driven = False, False, True
         self._wake.set()
         return self.market.now_ns
@@ -83,7 +86,7 @@ class Pacer:
         if planned:
             # What was on offer and not taken is offered again.
             if session.offered_ns is not None and session.offered_ns < self.market.now_ns:
-                self.market.jump(session.offered_ns)
+                self._jump(session.offered_ns)
             self.paused, self._running = True, self.speed == 1.0
         else:
             self._running = self.speed != MAX_SPEED
@@ -91,10 +94,17 @@ class Pacer:
 
     # ---- the market
 
+    def _jump(self, to_ns: int) -> None:
+        self.market.jump(to_ns)
+        if self.desk is not None:
+            self.desk.jumped()
+
     def step(self, to_ns: int) -> None:
         """Make the frames up to a time; they lie in the sockets' `out` afterwards."""
         from_ns = self.market.now_ns
         rows = self.market.advance(to_ns)
+        if self.desk is not None:
+            self.desk.show(rows, self.market.now_ns)
         self._publisher.show(rows, from_ns, self.market.now_ns)
 
     def wound(self) -> None:

@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 from flowguardian.market.records import Flag
 from flowguardian.venue import errors
+from flowguardian.venue.books import BOOK_DEPTH
 from flowguardian.venue.candles import INTERVALS
 from flowguardian.venue.faults import Faults
 from flowguardian.venue.filters import SETTLING, TRADING, exchange_info
 from flowguardian.venue.market import VenueMarket, book_levels
 from flowguardian.venue.shapes import MILLISECOND_NS, Day, kline_row, text
-from flowguardian.venue.streams import BOOK_DEPTH
 
 Rows = npt.NDArray[np.void]
 Params = Mapping[str, str]

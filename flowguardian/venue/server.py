@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 import sys
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 import uvicorn
@@ -23,6 +25,7 @@ from starlette.routing import Route, WebSocketRoute
 from flowguardian.feeds.markets import Market
 from flowguardian.ops.platform_signals import on_stop_signal
 from flowguardian.venue import errors
+from flowguardian.venue.desk import DEFAULT_BALANCE, Desk
 from flowguardian.venue.endpoints import ControlEndpoint, StreamEndpoint, cancelled, host_ms
 from flowguardian.venue.errors import Refusal
 from flowguardian.venue.faults import Fault, FaultPlanError, Faults, Plan, plan_of
@@ -30,11 +33,17 @@ from flowguardian.venue.limits import Connections, Weights
 from flowguardian.venue.market import VenueMarket
 from flowguardian.venue.pacing import Pacer
 from flowguardian.venue.place import Keeper
+from flowguardian.venue.private import Private
 from flowguardian.venue.rest import ROUTES, Rest
 from flowguardian.venue.shapes import MILLISECOND_NS
-from flowguardian.venue.sockets import Wire
+from flowguardian.venue.signing import Keys
+from flowguardian.venue.sockets import Line, Wire, cut_line
 from flowguardian.venue.streams import Publisher
 from flowguardian.venue.subscriptions import Hub
+from flowguardian.venue.trading import Fees
+from flowguardian.venue.trading_faults import TradingFaults
+from flowguardian.venue.trading_log import TradingLog
+from flowguardian.venue.user_stream import UserStreams
 
 PING_SECONDS, PONG_SECONDS = 180.0, 600.0
 """The exchange pings every three minutes and waits ten for the pong."""
@@ -57,13 +66,25 @@ class Ready(msgspec.Struct):
     feed_kind: str
 
 
+class Terms(NamedTuple):
+    """What the account begins with; without keys nobody can trade."""
+
+    keys: Keys = Keys()
+    balance: int = DEFAULT_BALANCE
+    """USDT, 1e-8."""
+    fees: Fees = Fees()
+    ledger: Path | None = None
+    """File that keeps the account; it stands beside the one that keeps the place."""
+
+
 class VenueServer:
     """One venue with its parts put together."""
 
     def __init__(
         self, market: Market, *, speed: float, plan: Plan | None = None, has_funding: bool = False,
-        keeper: Keeper | None = None, waits: bool = False,
+        keeper: Keeper | None = None, waits: bool = False, terms: Terms | None = None,
     ) -> None:  # fmt: skip
+        terms = terms or Terms()
         plan = plan or Plan([])
         self.faults = Faults(plan, market.symbols, market.start_ns)
         self.market = VenueMarket(market, rewriter=self.faults, has_funding=has_funding)
@@ -75,6 +96,13 @@ class VenueServer:
         self.pacer = Pacer(
             self.market, self.hub, Publisher(self.market, self.hub, self.faults), self.faults, speed
         )
+        self.log = TradingLog(terms.ledger)
+        trading_faults = TradingFaults(self.faults)
+        self.desk = self.pacer.desk = Desk(
+            self.market, trading_faults, keys=terms.keys, balance=terms.balance, fees=terms.fees, log=self.log
+        )
+        self.desk.send = UserStreams(self.market, self.hub, self.faults).send
+        self._private = Private(self.desk)
         if waits and (place is None or place.paused):
             # Somebody who listens says when it begins; a market whose venue died was never stopped.
             self.pacer.pause()
@@ -94,6 +122,7 @@ class VenueServer:
                 Route("/control/pause", self._pause, methods=["POST"]),
                 Route("/control/resume", self._resume, methods=["POST"]),
                 Route("/control/status", self._status, methods=["GET"]),
+                Route("/control/ledger", self._ledger, methods=["GET"]),
                 Route("/{path:path}", self._api, methods=["GET", "POST", "PUT", "DELETE"]),
             ],
         )
@@ -111,7 +140,7 @@ class VenueServer:
             if fault is not None:
                 return await self._failed(fault, weights, venue_ms)
             if path not in ROUTES or request.method != "GET":
-                raise errors.unknown_path(path, request.method)
+                return await self._account(request, weights, venue_ms)
             weight = ROUTES[path].weight(request.query_params)
             weights.charge(weight, host_ms(), venue_ms, sliced=self.pacer.sliced)
             status, body = 200, self._rest.answer(path, request.query_params)
@@ -120,6 +149,25 @@ class VenueServer:
             body = {"code": refusal.code, "msg": refusal.text}
         headers = {"X-MBX-USED-WEIGHT-1M": str(weights.used), **headers}
         return Response(msgspec.json.encode(body), status, headers, "application/json;charset=UTF-8")
+
+    async def _account(self, request: Request, weights: Weights, venue_ms: int) -> Response:
+        """A request about the account. Raises Refusal."""
+        method, path = request.method, request.url.path
+        weight = self._private.weight(method, path, request.query_params)
+        weights.charge(weight, host_ms(), venue_ms, sliced=self.pacer.sliced)
+        body = (await request.body()).decode("latin-1")
+        key = request.headers.get("X-MBX-APIKEY", "")
+        reply = self._private.handle(method, path, request.url.query, body, key, self._rest.now_ms)
+        if reply.kept_seconds:
+            await asyncio.sleep(reply.kept_seconds)
+        if reply.dropped:
+            await cut_line(request.scope)
+        headers = {"X-MBX-USED-WEIGHT-1M": str(weights.used), **reply.headers}
+        if isinstance(reply.body, str):
+            kind = "text/html" if reply.body.startswith("<") else "text/plain"
+            return Response(reply.body, reply.status, headers, kind)
+        content = msgspec.json.encode(reply.body)
+        return Response(content, reply.status or 200, headers, "application/json;charset=UTF-8")
 
     async def _failed(self, fault: Fault, weights: Weights, venue_ms: int) -> Response:
         """The answer that a fault asks for."""
@@ -149,6 +197,8 @@ class VenueServer:
             except FaultPlanError as error:
                 return Response(msgspec.json.encode({"error": str(error)}), 400)
             self.faults.add(plan.faults, now_ns)
+            self.desk.begin()
+            self.desk.commit()
             self.pacer.nudge()
         return Response(msgspec.json.encode({"now_ns": now_ns, "faults": self.faults.active}))
 
@@ -165,6 +215,13 @@ class VenueServer:
         self.pacer.resume()
         self.keeper.write(self.market.now_ns, paused=False)
         return await self._status(request)
+
+    async def _ledger(self, request: Request) -> Response:
+        """All records of the account in integers (money 1e-8, cost of a position 1e-16)."""
+        self.desk.begin()
+        self.desk.commit()
+        # The costs of positions have more digits than fit in 64 bits.
+        return Response(json.dumps(self.desk.ledger()), media_type="application/json")
 
     async def _status(self, request: Request) -> Response:
         market = self.market
@@ -202,7 +259,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(venue: VenueServer, *, host: str, port: int, keys: tuple[str, str]) -> None:
+async def serve(venue: VenueServer, *, host: str, port: int) -> None:
     """Serve until a signal; prints the ready line."""
     # The protocol is named so that asyncio switches the delaying of small packets off.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -210,7 +267,7 @@ async def serve(venue: VenueServer, *, host: str, port: int, keys: tuple[str, st
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((host, port))
     config = uvicorn.Config(
-        venue.app(), ws=Wire, http="h11", lifespan="off", log_config=None, access_log=False,
+        venue.app(), ws=Wire, http=Line, lifespan="off", log_config=None, access_log=False,
         ws_max_size=_MOST_FRAME_BYTES, ws_ping_interval=PING_SECONDS, ws_ping_timeout=PONG_SECONDS,
         ws_per_message_deflate=False, backlog=_BACKLOG, timeout_graceful_shutdown=_GRACE_SECONDS,
         timeout_keep_alive=75,
@@ -231,7 +288,7 @@ async def serve(venue: VenueServer, *, host: str, port: int, keys: tuple[str, st
         serving = asyncio.create_task(server.serve([listener]))
         await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
         if server.started:
-            _announce(venue, listener.getsockname()[1], host, keys)
+            _announce(venue, listener.getsockname()[1], host)
         await serving
         for task in (pacing, keeping):
             if task.done():
@@ -239,6 +296,7 @@ async def serve(venue: VenueServer, *, host: str, port: int, keys: tuple[str, st
             await cancelled(task)
         await cancelled(ready)
     venue.keep()
+    venue.log.close()
 
 
 async def _keep_place(venue: VenueServer) -> None:
@@ -249,7 +307,7 @@ async def _keep_place(venue: VenueServer) -> None:
         await asyncio.sleep(_KEEP_SECONDS)
 
 
-def _announce(venue: VenueServer, port: int, host: str, keys: tuple[str, str]) -> None:
+def _announce(venue: VenueServer, port: int, host: str) -> None:
     lockstep = venue.pacer.speed != 1.0
     base = f"{host}:{port}"
     ready: Any = Ready(
@@ -258,8 +316,8 @@ def _announce(venue: VenueServer, port: int, host: str, keys: tuple[str, str]) -
         ws_market=f"ws://{base}/market",
         ws_private=f"ws://{base}/private",
         control=f"ws://{base}/control" if lockstep else "",
-        api_key=keys[0],
-        api_secret=keys[1],
+        api_key=venue.desk.keys.key,
+        api_secret=venue.desk.keys.secret,
         feed_kind=venue.market.feed_kind,
     )
     sys.stdout.write(msgspec.json.encode(ready).decode() + "\n")

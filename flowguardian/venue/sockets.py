@@ -1,7 +1,6 @@
-"""The wire under a stream socket: many frames in one write, silence on request, an end without a goodbye.
+"""The wires under sockets and requests: many frames in one write, silence, ends without a goodbye.
 
-Rule: this is uvicorn's own WebSocket protocol with three doors added for the venue; nothing of the dialect
-is decided here.
+Rule: these are uvicorn's own protocols with doors added for the venue; nothing of the dialect is decided.
 """
 
 from __future__ import annotations
@@ -10,11 +9,14 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 
 WIRE = "venue.wire"
 """Key of the wire in the state of a scope."""
+LINE = "venue.line"
+"""Key of the transport in the state of a scope of a request."""
 _SMALL, _MEDIUM = 126, 1 << 16
 
 
@@ -89,6 +91,21 @@ class Wire(WebSocketsSansIOProtocol):
     def keepalive_timeout(self) -> None:
         if not self.muted:
             super().keepalive_timeout()
+
+
+class Line(H11Protocol):
+    """One HTTP connection below ASGI, which a handler may cut."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.app_state = {**self.app_state, LINE: transport}
+        super().connection_made(transport)
+
+
+async def cut_line(scope: Any) -> None:
+    """End the connection of a request without an answer."""
+    scope["state"][LINE].abort()
+    await asyncio.sleep(0)  # The server hears of it in its next turn and then expects no answer.
+    await asyncio.sleep(0)
 
 
 def wire_of(scope: Any) -> Wire:

@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 from flowguardian.market.records import NO_SYMBOL, SECOND_NS, Flag, Kind
 from flowguardian.venue import shapes
+from flowguardian.venue.books import BOOK_DEPTH
 from flowguardian.venue.candles import INTERVALS, Span
 from flowguardian.venue.faults import Faults
 from flowguardian.venue.market import RowTuple, Top, VenueMarket, book_levels
 from flowguardian.venue.shapes import MILLISECOND_NS
 from flowguardian.venue.subscriptions import Hub
 
-BOOK_DEPTH = 20
 MARKET_PRINT = "MARKET"
 _LIQUIDATED_EVERY = 997
 _TRADE, _TOP, _MARK, _CLOCK = int(Kind.TRADE), int(Kind.TOP), int(Kind.MARK), int(Kind.CLOCK)

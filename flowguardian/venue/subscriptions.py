@@ -17,8 +17,8 @@ from flowguardian.venue.sockets import Wire
 MOST_STREAMS = 200
 """Per connection."""
 MOST_REQUEST_BYTES = 4096
-PUBLIC, MARKET = "public", "market"
-CATEGORIES = (PUBLIC, MARKET, "private")
+PUBLIC, MARKET, PRIVATE = "public", "market", "private"
+CATEGORIES = (PUBLIC, MARKET, PRIVATE)
 LEGACY = "legacy"
 _LONGEST_ID = 64
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
