@@ -278,8 +278,8 @@ class BinanceFeed:
     # ---- for whoever trades beside it
 
     def now_ns(self) -> int:
-        """The venue's time."""
-        return self._rest.now_ns()
+        """The venue's time; in slices where the market was last seen to stand."""
+        return self._rest.now_ns() if self._slices is None else self._market_pace.now_ns
 
     def run_ms(self) -> int:
         """The time that request limits and bans go by."""

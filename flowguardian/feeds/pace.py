@@ -54,6 +54,11 @@ class MarketPace:
         self._standing.set()
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
 
+    @property
+    def now_ns(self) -> int:
+        """Where the market stands, to the last look at it."""
+        return self._now_ns
+
     def seconds(self) -> float:
         return self._now_ns / SECOND_NS
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import sys
 from pathlib import Path
 
 import msgspec
 
+from flowguardian.execution.events import LIVE
 from flowguardian.feeds.markets import Market
 from flowguardian.ops.assembly import HOUR_NS, configured_market
 from flowguardian.ops.loading import settings_from
@@ -20,7 +22,8 @@ from flowguardian.ops.manifest import Manifest, read_manifest
 from flowguardian.ops.platform_process import die_with_parent
 from flowguardian.ops.settings import Settings
 from flowguardian.venue.place import Keeper
-from flowguardian.venue.server import VenueServer, serve
+from flowguardian.venue.server import Keys, Terms, VenueServer, serve
+from flowguardian.venue.trading_log import LEDGER_FILE
 
 PLACE_FILE = "venue-place.json"
 """Where the market stood at a planned stop."""
@@ -39,6 +42,15 @@ def market_of(settings: Settings, manifest: Manifest) -> Market:
     )
 
 
+def _terms(run_dir: Path, manifest: Manifest) -> Terms:
+    """The account of a live run, with keys of its own; a paper run signs nothing and gets none."""
+    if manifest.mode != LIVE:
+        return Terms()
+    # The same after a restart of the venue; it listens on the loopback address alone and holds no money.
+    key, secret = (hashlib.sha256(f"{manifest.run_id} {of}".encode()).hexdigest() for of in ("key", "secret"))
+    return Terms(keys=Keys(key, secret), balance=manifest.start_equity, ledger=run_dir / LEDGER_FILE)
+
+
 def main(run_dir: Path, port: int) -> int:
     """Serve until a signal or the end of the parent."""
     die_with_parent()
@@ -51,8 +63,8 @@ def main(run_dir: Path, port: int) -> int:
         has_funding=settings.market.funding and manifest.market.startswith("synthetic:"),
         keeper=Keeper(run_dir / PLACE_FILE),
         waits=True,
+        terms=_terms(run_dir, manifest),
     )
-    # A paper run signs nothing: its venue has no keys to give.
     asyncio.run(serve(venue, host="127.0.0.1", port=port))
     return 0
 
