@@ -23,6 +23,8 @@ UNKNOWN_CODES = frozenset({-1000, -1001, -1006, -1007})
 """Codes that say nothing about execution (API documentation, error codes)."""
 NOT_EXECUTED = ("Service Unavailable", "-1008")
 """Texts of a 503 that mean a definite failure (API documentation, general info, HTTP 503)."""
+WRONG_TIME = -1021
+"""The timestamp was too early or too late; the request was not executed."""
 _TOO_MUCH = frozenset({418, 429})
 _NS_PER_MS = 1_000_000
 
@@ -64,6 +66,8 @@ class Signed:
     ) -> None:
         self._base, self._keys, self._limiter = base, keys, limiter
         self._venue_ns, self._run_ms = venue_ns, run_ms
+        self._ahead_ms = 0
+        """What is added to the venue's time as this host knows it, once the venue called it wrong."""
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._session: aiohttp.ClientSession | None = None
 
@@ -94,6 +98,20 @@ class Signed:
             self._session = None
 
     async def _send(self, method: str, path: str, weight: int, params: Mapping[str, object] | None) -> Any:
+        try:
+            return await self._once(method, path, weight, params)
+        except Refused as error:
+            if error.code != WRONG_TIME or params is None:
+                raise
+        # Refused for its timestamp alone, so it was not executed: ask what time it is, and say it again.
+        await self._measure()
+        return await self._once(method, path, weight, params)
+
+    async def _measure(self) -> None:
+        body = await self._once("GET", "/fapi/v1/time", 1, None)
+        self._ahead_ms = int(body["serverTime"]) - self._venue_ns() // _NS_PER_MS
+
+    async def _once(self, method: str, path: str, weight: int, params: Mapping[str, object] | None) -> Any:
         wait_ms = self._limiter.wait_ms(weight, self._run_ms())
         if wait_ms:
             raise Refused(0, f"not sent: the request limit leaves no room for another {wait_ms} ms")
@@ -118,7 +136,8 @@ class Signed:
 
     def _query(self, params: Mapping[str, object]) -> str:
         given = {name: value for name, value in params.items() if value is not None}
-        stamp = {"recvWindow": RECV_WINDOW_MS, "timestamp": self._venue_ns() // _NS_PER_MS}
+        now_ms = self._venue_ns() // _NS_PER_MS + self._ahead_ms
+        stamp = {"recvWindow": RECV_WINDOW_MS, "timestamp": now_ms}
         query = urlencode({**given, **stamp})
         signature = hmac.new(self._keys.secret.encode(), query.encode(), hashlib.sha256).hexdigest()
         return f"{query}&signature={signature}"

@@ -19,6 +19,8 @@ from flowguardian.execution.money import units
 
 ALGO, OPEN_ALGOS = "/fapi/v1/algoOrder", "/fapi/v1/openAlgoOrders"
 SECOND_NS = 1_000_000_000
+DUPLICATE = -4116
+"""The venue's code for a client id that an open order has."""
 _AGAIN_SECONDS = 0.5
 _RESTING = ("NEW", "TRIGGERING")
 
@@ -65,6 +67,10 @@ class VenueStops:
         try:
             await self._desk.ask(request)
         except Refused as error:
+            if error.code == DUPLICATE:
+                # It rests already, whatever the venue's list said a moment ago.
+                self.stops.confirmed(stop)
+                return
             self._log.warning("a stop was refused", symbol=stop.symbol, code=error.code, why=error.message)
             await self._desk.pace.pause(_AGAIN_SECONDS)
             self.stops.failed(stop)

@@ -22,7 +22,8 @@ from flowguardian.ops.manifest import Manifest, read_manifest
 from flowguardian.ops.platform_process import die_with_parent
 from flowguardian.ops.settings import Settings
 from flowguardian.venue.place import Keeper
-from flowguardian.venue.server import Keys, Terms, VenueServer, serve
+from flowguardian.venue.server import Terms, VenueServer, serve
+from flowguardian.venue.signing import Keys
 from flowguardian.venue.trading_log import LEDGER_FILE
 
 PLACE_FILE = "venue-place.json"

@@ -52,6 +52,7 @@ LIVELY = (
 )
 """With these all three symbols are entered after the minutes 5 and 10 of this market, most after 9 to 12."""
 MINUTE_NS = 60 * SECOND_NS
+START_EQUITY = 50_000 * 10**8
 LIMIT_NS, BACK_NS = 15 * SECOND_NS, 30 * SECOND_NS
 """Entries stop within the first after the last event, and may start within the second after it flows."""
 
@@ -177,6 +178,11 @@ class Faulted:
         with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
             return json.load(answer)
 
+    def ledger(self) -> Any:
+        """The account as the venue has it."""
+        with urllib.request.urlopen(f"{self.venue.rest}/control/ledger", timeout=20) as answer:  # noqa: S310
+            return json.load(answer)
+
     def requests(self) -> int:
         """How many requests the venue has had in all."""
         with urllib.request.urlopen(f"{self.venue.rest}/control/status", timeout=20) as answer:  # noqa: S310
@@ -220,7 +226,12 @@ class _Errors(logging.Handler):
 
 
 def plan(
-    run_dir: Path, *overrides: str, minutes: float = MINUTES, speed: float = 0.0, venue: str = "local"
+    run_dir: Path,
+    *overrides: str,
+    minutes: float = MINUTES,
+    speed: float = 0.0,
+    venue: str = "local",
+    mode: str = "paper",
 ) -> None:
     """Write the manifest of a run."""
     loaded = load(None, [*LIVELY, *overrides])
@@ -238,6 +249,8 @@ def plan(
             config_hash=loaded.config_hash,
             trading_hash=loaded.trading_hash,
             venue=venue,
+            mode=mode,
+            start_equity=START_EQUITY if mode == ev.LIVE else 0,
         ),
     )
 
@@ -270,10 +283,15 @@ def venue_of(run_dir: Path, port: int = 0) -> Iterator[Venue]:
 
 @contextmanager
 def faulted(
-    run_dir: Path, *overrides: str, faults: Sequence[Fault] = (), minutes: float = MINUTES, speed: float = 0.0
+    run_dir: Path,
+    *overrides: str,
+    faults: Sequence[Fault] = (),
+    minutes: float = MINUTES,
+    speed: float = 0.0,
+    mode: str = "paper",
 ) -> Iterator[Faulted]:
     """A run with its venue, planned faults included."""
-    plan(run_dir, *overrides, minutes=minutes, speed=speed)
+    plan(run_dir, *overrides, minutes=minutes, speed=speed, mode=mode)
     print(f"market synthetic:{SEED}, faults {list(faults)}")  # noqa: T201 - shown when a test fails
     with venue_of(run_dir) as venue:
         run = Faulted(run_dir, venue)
