@@ -1,0 +1,64 @@
+"""Live runs that die: kill -9 of the engine at random moments, with replies that leave the outcome open.
+
+Rule: whatever the moment, no order is sent twice, none is lost, and no position stays without its stop.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flowguardian.execution import events as ev
+from flowguardian.journal.journal import JOURNAL, read_rows
+from tests.e2e.faulted import SYMBOLS, Faulted, faulted
+from tests.e2e.live_stories import LiveStory
+from tests.e2e.real_runs import ROOT, surroundings
+
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
+pytestmark = pytest.mark.slow
+SEED = 20261127
+AMBIGUOUS = {"kind": "order_reply", "variant": "timeout", "rate": 0.1, "executed": 0.5, "path": "*"}
+
+
+def killed_until_the_end(run: Faulted, kills: int) -> tuple[int, int]:
+    """Start the engine again and again, killing it at random moments; returns (kills, its last exit code)."""
+    chance, killed = random.Random(SEED), 0
+    argv = [sys.executable, "-m", "flowguardian.ops.engine_process", str(run.run_dir)]
+    deadline = time.monotonic() + 280
+    while time.monotonic() < deadline:
+        with subprocess.Popen(
+            argv, cwd=ROOT, env=surroundings(run.run_dir.parent / "state"),
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        ) as process:  # fmt: skip
+            try:
+                return killed, process.wait(chance.uniform(1.2, 3.0) if killed < kills else 200)
+            except subprocess.TimeoutExpired:
+                os.kill(process.pid, signal.SIGKILL)
+                killed += 1
+    raise AssertionError(f"not done after {killed} kills")
+
+
+@POSIX
+@pytest.mark.parametrize("kills", [8])
+def test_an_engine_killed_at_random_moments_sends_nothing_twice_and_loses_nothing(
+    tmp_path: Path, kills: int
+) -> None:
+    run_dir = tmp_path / "run"
+    faults = [{**AMBIGUOUS, "minute": 0, "minutes": 600}]
+    with faulted(run_dir, faults=faults, minutes=360, mode=ev.LIVE) as run:
+        killed, code = killed_until_the_end(run, kills)
+        told = LiveStory(run_dir, "completed", run.ledger())
+    assert (killed, code) == (kills, 0)
+    told.holds()
+    assert told.sent_twice() == []
+    sent = {row.order_id for row in told.of(ev.OrderRequested)}
+    assert len(sent) > 50 and told.of(ev.OrderUnknown)
+    ended = {record.kind for record, _ in read_rows(run_dir / JOURNAL)}
+    assert "PositionNaked" not in ended and len(SYMBOLS) == 3
