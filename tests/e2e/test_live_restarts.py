@@ -24,6 +24,8 @@ from tests.e2e.real_runs import ROOT, surroundings
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
 pytestmark = pytest.mark.slow
 SEED = 20261127
+LATE = {"kind": "order_reply", "variant": "late", "rate": 0.5, "seconds": 0.5, "path": "POST /fapi/v1/order"}
+"""Replies that take their time: most moments of the run lie between an order and its reply."""
 AMBIGUOUS = {"kind": "order_reply", "variant": "timeout", "rate": 0.1, "executed": 0.5, "path": "*"}
 
 
@@ -51,14 +53,14 @@ def test_an_engine_killed_at_random_moments_sends_nothing_twice_and_loses_nothin
     tmp_path: Path, kills: int
 ) -> None:
     run_dir = tmp_path / "run"
-    faults = [{**AMBIGUOUS, "minute": 0, "minutes": 600}]
-    with faulted(run_dir, faults=faults, minutes=360, mode=ev.LIVE) as run:
+    faults = [{**fault, "minute": 0, "minutes": 600} for fault in (AMBIGUOUS, LATE)]
+    with faulted(run_dir, faults=faults, minutes=180, mode=ev.LIVE) as run:
         killed, code = killed_until_the_end(run, kills)
         told = LiveStory(run_dir, "completed", run.ledger())
-    assert (killed, code) == (kills, 0)
+    assert killed >= kills / 2 and code == 0
     told.holds()
     assert told.sent_twice() == []
     sent = {row.order_id for row in told.of(ev.OrderRequested)}
-    assert len(sent) > 50 and told.of(ev.OrderUnknown)
+    assert len(sent) > 30 and told.of(ev.OrderUnknown)
     ended = {record.kind for record, _ in read_rows(run_dir / JOURNAL)}
     assert "PositionNaked" not in ended and len(SYMBOLS) == 3
