@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from flowguardian.execution.events import LIVE
+from flowguardian.execution.money import units
 from flowguardian.feeds.markets import Market
 from flowguardian.ops.assembly import HOUR_NS, configured_market
 from flowguardian.ops.loading import settings_from
@@ -24,6 +25,7 @@ from flowguardian.ops.settings import Settings
 from flowguardian.venue.place import Keeper
 from flowguardian.venue.server import Terms, VenueServer, serve
 from flowguardian.venue.signing import Keys
+from flowguardian.venue.trading import Fees
 from flowguardian.venue.trading_log import LEDGER_FILE
 
 PLACE_FILE = "venue-place.json"
@@ -43,13 +45,14 @@ def market_of(settings: Settings, manifest: Manifest) -> Market:
     )
 
 
-def _terms(run_dir: Path, manifest: Manifest) -> Terms:
+def _terms(run_dir: Path, manifest: Manifest, settings: Settings) -> Terms:
     """The account of a live run, with keys of its own; a paper run signs nothing and gets none."""
     if manifest.mode != LIVE:
         return Terms()
     # The same after a restart of the venue; it listens on the loopback address alone and holds no money.
     key, secret = (hashlib.sha256(f"{manifest.run_id} {of}".encode()).hexdigest() for of in ("key", "secret"))
-    return Terms(keys=Keys(key, secret), balance=manifest.start_equity, ledger=run_dir / LEDGER_FILE)
+    fees = Fees(maker=units(settings.fees.maker), taker=units(settings.fees.taker))
+    return Terms(Keys(key, secret), manifest.start_equity, fees, run_dir / LEDGER_FILE)
 
 
 def main(run_dir: Path, port: int) -> int:
@@ -64,7 +67,7 @@ def main(run_dir: Path, port: int) -> int:
         has_funding=settings.market.funding and manifest.market.startswith("synthetic:"),
         keeper=Keeper(run_dir / PLACE_FILE),
         waits=True,
-        terms=_terms(run_dir, manifest),
+        terms=_terms(run_dir, manifest, settings),
     )
     asyncio.run(serve(venue, host="127.0.0.1", port=port))
     return 0
