@@ -318,6 +318,32 @@ def test_an_accepted_order_is_invisible_to_queries_for_a_while():
     assert first == (-2013, 0) and then == (None, 1)
 
 
+def test_queries_show_the_cancelled_half_of_a_replacement_as_still_open():
+    with running_venue() as venue:
+        trader = Trader(venue)
+
+        def replace():
+            price = f"{trader.top()[0] * 0.99:.1f}"
+            first = trader.order("BUY", "0.02", price)
+            venue.inject(kind="stale", seconds=5)
+            trader.ask("DELETE", ORDER, symbol="BTCUSDT", orderId=first["orderId"])
+            trader.order("BUY", "0.03", price)
+
+        def open_quantities():
+            return [order["origQty"] for order in trader.get("/fapi/v1/openOrders", symbol="BTCUSDT")]
+
+        async def work(client):
+            await client.go()
+            await client.slices(2)
+            await asyncio.to_thread(replace)
+            first = await asyncio.to_thread(open_quantities)
+            await client.slices(7)
+            return first, await asyncio.to_thread(open_quantities)
+
+        first, then = driven(venue, work)
+    assert first == ["0.020", "0.030"] and then == ["0.030"]
+
+
 def test_a_plan_with_an_unknown_reply_or_share_is_refused(trader):
     for fault in ({"kind": "order_reply", "variant": "nothing"}, {"kind": "race", "share": 1.5}):
         body = json.dumps({"faults": [fault]}).encode()
