@@ -35,6 +35,8 @@ class Trader:
 
     def __init__(self, venue: Any) -> None:
         self.venue = venue
+        self.events: list[Any] = []
+        self.last = 0.0
         self.key, self.secret = venue.addresses["api_key"], venue.addresses["api_secret"]
 
     def now_ms(self) -> int:
@@ -93,16 +95,16 @@ class Trader:
         return str(self.send("POST", "/fapi/v1/listenKey").json()["listenKey"])
 
 
-def events_of(trader: Trader, work: Any, until: Any, path: str = "/private/ws/{}") -> list[Any]:
+def events_of(trader: Trader, work: Any, until: Any, within: float = WITHIN_SECONDS) -> list[Any]:
     """User events from before `work()` (in a thread) until `until(events)` holds."""
 
     async def run() -> list[Any]:
-        url = trader.venue.root + path.format(await asyncio.to_thread(trader.key_of_stream))
+        url = f"{trader.venue.root}/private/ws/{await asyncio.to_thread(trader.key_of_stream)}"
         async with connect(url, compression=None) as socket:
             await asyncio.to_thread(work)
             events: list[Any] = []
             while not until(events):
-                events.append(json.loads(await asyncio.wait_for(socket.recv(), WITHIN_SECONDS)))
+                events.append(json.loads(await asyncio.wait_for(socket.recv(), within)))
             return events
 
     return asyncio.run(run())

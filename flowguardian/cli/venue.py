@@ -25,7 +25,9 @@ FundingOption = Annotated[
 ]
 PlaceOption = Annotated[
     Path | None,
-    typer.Option(help="File that keeps the market time over a planned stop.", show_default=False),
+    typer.Option(
+        help="File that keeps the market time over a stop; the account lies beside it.", show_default=False
+    ),
 ]
 
 

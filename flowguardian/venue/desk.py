@@ -130,7 +130,8 @@ class Desk:
 
     def _due(self, at_ns: int) -> None:
         """What time alone brings: ends of orders and keys, and faults that happen at a moment."""
-        self.trading.hide_ns = self.faults.hide_ns(at_ns)
+        self.trading.hide_ns = self.faults.longest_ns("invisible", at_ns)
+        self.trading.stale_ns = self.faults.longest_ns("stale", at_ns)
         if self.state.open or self.state.countdowns:
             self.trading.time(at_ns)
         if self.state.open_algos:

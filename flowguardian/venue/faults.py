@@ -26,7 +26,7 @@ ROW_KINDS = ("id_gap", "burst", "non_market", "delist")
 REST_KINDS = ("rest", "maintenance", "clock_skew", "tick_size")
 ORDER_KINDS = (
     "order_reply", "order_refused", "keepalive_refused", "race", "partial_then_cancel", "invisible",
-    "fill_first",
+    "stale", "fill_first",
 )  # fmt: skip
 """Faults of requests and fills, while they hold (venue/trading_faults.py)."""
 MOMENT_KINDS = ("key_expiry", "stop_cancelled", "outside_trade", "liquidation", "adl")
@@ -67,7 +67,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """duplicate: extra copies; id_gap: ids skipped; burst: trades made of each."""
     seconds: float = 1.0
     """delay, reorder: how long (reorder 0: within a slice); clock_skew: by how much (may be negative); rest
-    without answer: how long."""
+    without answer: how long; invisible, stale: for how long after an order came or changed."""
     every_seconds: float = 0.0
     """cut: again after so long."""
     status: int = 503

@@ -66,8 +66,8 @@ class PrivateOrders:
             raise Refusal(400, -1102, f"Param '{theirs}' or '{own}' must be sent, but both were empty/null!")
         return found or 0, word
 
-    def _is_seen(self, order: Order | AlgoOrder) -> bool:
-        return order.hidden_until_ns <= self._desk.now_ns
+    def _is_seen(self, algo: AlgoOrder) -> bool:
+        return algo.hidden_until_ns <= self._desk.now_ns
 
     def _row(self, order: Order) -> Body:
         return order_row(order, self._desk.trading.form(order.symbol))
@@ -136,27 +136,32 @@ class PrivateOrders:
 
     def query(self, params: Params) -> Any:
         symbol, (order_id, word) = self.symbol(params), self._id(params)
-        order = self._desk.state.find(symbol, order_id, word)
-        if order is None or not self._is_seen(order):
+        order = self._shown(self._desk.state.find(symbol, order_id, word))
+        if order is None:
             raise refuse(-2013)
         return self._row(order)
 
     def query_open(self, params: Params) -> Any:
         symbol, (order_id, word) = self.symbol(params), self._id(params)
-        order = self._desk.state.find(symbol, order_id, word)
-        if order is None or order.status not in orders.OPEN or not self._is_seen(order):
+        order = self._shown(self._desk.state.find(symbol, order_id, word))
+        if order is None or order.status not in orders.OPEN:
             raise refuse(-2013)
         return self._row(order)
 
+    def _shown(self, order: Order | None) -> Order | None:
+        return None if order is None else self._desk.trading.shown(order, self._desk.now_ns)
+
     def open(self, params: Params) -> Any:
-        found = self._desk.state.open_orders(self.symbol(params, optional=True))
-        return [self._row(order) for order in found if self._is_seen(order)]
+        symbol, state = self.symbol(params, optional=True), self._desk.state
+        stale = [one.order for one in self._desk.trading.stale.values() if symbol in ("", one.order.symbol)]
+        numbers = {order.id for order in (*state.open_orders(symbol), *stale)}
+        found = [self._shown(state.orders[number]) for number in sorted(numbers)]
+        return [self._row(order) for order in found if order is not None and order.status in orders.OPEN]
 
     def every(self, params: Params) -> Any:
         symbol = self.symbol(params)
-        found = [
-            one for one in self._desk.state.orders.values() if one.symbol == symbol and self._is_seen(one)
-        ]
+        of_symbol = [self._shown(one) for one in self._desk.state.orders.values() if one.symbol == symbol]
+        found = [order for order in of_symbol if order is not None]
         return [self._row(order) for order in span(params, found, "orderId", lambda one: one.created_ns)]
 
     # ---- batches

@@ -69,6 +69,7 @@ class State:
         self.open: dict[str, dict[int, Order]] = {}
         self.open_algos: dict[str, dict[int, AlgoOrder]] = {}
         self._by_client: dict[tuple[str, str], int] = {}
+        self._algo_by_client: dict[str, int] = {}
         self._dirty: dict[tuple[str, object], Record] = {}
 
     @property
@@ -133,9 +134,7 @@ class State:
             case Order():
                 self._take_order(record)
             case AlgoOrder():
-                self.algos[record.id] = record
-                _index(self.open_algos, record, is_open=record.status == orders.NEW)
-                _forget(self.algos, frozenset({orders.NEW}))
+                self._take_algo(record)
             case UserTrade():
                 self.trades[record.id] = record
                 _forget(self.trades)
@@ -155,6 +154,14 @@ class State:
         if gone is not None and self._by_client.get((gone.symbol, gone.client_id)) == gone.id:
             del self._by_client[gone.symbol, gone.client_id]
 
+    def _take_algo(self, algo: AlgoOrder) -> None:
+        self.algos[algo.id] = algo
+        self._algo_by_client[algo.client_id] = max(algo.id, self._algo_by_client.get(algo.client_id, 0))
+        _index(self.open_algos, algo, is_open=algo.status == orders.NEW)
+        gone = _forget(self.algos, frozenset({orders.NEW}))
+        if gone is not None and self._algo_by_client.get(gone.client_id) == gone.id:
+            del self._algo_by_client[gone.client_id]
+
     # ---- looking up
 
     def open_orders(self, symbol: str = "") -> list[Order]:
@@ -173,10 +180,8 @@ class State:
         return order if order is not None and order.symbol == symbol else None
 
     def find_algo(self, algo_id: int, client_id: str) -> AlgoOrder | None:
-        if algo_id:
-            return self.algos.get(algo_id)
-        same = [one for one in self.algos.values() if one.client_id == client_id]
-        return same[-1] if same else None
+        """By the venue's id, else the latest with the client's id."""
+        return self.algos.get(algo_id or self._algo_by_client.get(client_id, 0))
 
 
 def _index(index: dict[str, dict[int, Any]], record: Order | AlgoOrder, *, is_open: bool) -> None:

@@ -43,6 +43,13 @@ class Placed(NamedTuple):
     accepted: Order
 
 
+class Stale(NamedTuple):
+    """An order as queries go on showing it, and until when."""
+
+    order: Order
+    until_ns: int
+
+
 class Trading:
     """Open orders of the account against one market."""
 
@@ -51,6 +58,9 @@ class Trading:
         self.books = Books(listing)
         self.hide_ns = 0
         """New orders are hidden from queries for so long (a fault)."""
+        self.stale_ns = 0
+        """Queries show orders for so long as they were before their last change (a fault)."""
+        self.stale: dict[int, Stale] = {}
         self.fill_share: Callable[[Order], float | None] = lambda _order: None
         """A fault: the share of a new order that fills before the venue cancels it; None = no such fault."""
         self.after_change: Callable[[Order, int], None] = lambda _order, _at_ns: None
@@ -141,6 +151,7 @@ class Trading:
             self.listing.index[symbol], side, price
         ):  # fmt: skip
             raise refuse(-5022)
+        self._keep_stale(order, now_ns)
         order.qty, order.price, order.updated_ns, order.last_change_ns = qty, price, now_ns, now_ns
         self.state.changed(order)
         self.tell_order(order, "AMENDMENT", now_ns)
@@ -235,6 +246,7 @@ class Trading:
         account, symbol = self.state.account, order.symbol
         if fee is None:
             fee = fee_of(price, qty, self.fees.maker if maker else self.fees.taker)
+        self._keep_stale(order, at_ns)
         booked = account.fill(symbol, order.side, qty, price, fee, at_ns)
         order.filled += qty
         order.quote += price * qty
@@ -259,10 +271,24 @@ class Trading:
 
     def close(self, order: Order, status: str, at_ns: int) -> None:
         """End an open order without a fill."""
+        self._keep_stale(order, at_ns)
         order.move(status, at_ns)
         self.state.changed(order)
         self.tell_order(order, status, at_ns)
         self.after_change(order, at_ns)
+
+    def _keep_stale(self, order: Order, at_ns: int) -> None:
+        """A fault: what queries show of an order that is about to change."""
+        self.stale = {number: one for number, one in self.stale.items() if one.until_ns > at_ns}
+        if self.stale_ns and order.id not in self.stale:
+            self.stale[order.id] = Stale(copy(order), at_ns + self.stale_ns)
+
+    def shown(self, order: Order, at_ns: int) -> Order | None:
+        """An order as queries see it; None while they do not."""
+        if order.hidden_until_ns > at_ns:
+            return None
+        stale = self.stale.get(order.id)
+        return stale.order if stale is not None and stale.until_ns > at_ns else order
 
     def _expire_reducers(self, symbol: str, at_ns: int) -> None:
         """Resting reduce-only orders with nothing left to reduce end."""

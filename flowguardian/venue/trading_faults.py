@@ -125,9 +125,9 @@ class TradingFaults:
                 return one.fault.share
         return None
 
-    def hide_ns(self, at_ns: int) -> int:
-        """For how long a new order is hidden from queries."""
-        longest = max((one.fault.seconds for one in self._faults.of("invisible", at_ns)), default=0.0)
+    def longest_ns(self, kind: str, at_ns: int) -> int:
+        """For how long queries are wrong: `invisible` hides new orders, `stale` shows old states."""
+        longest = max((one.fault.seconds for one in self._faults.of(kind, at_ns)), default=0.0)
         return round(longest * SECOND_NS)
 
     def _hit(self, kind: str, name: str, at_ns: int, number: int) -> list[Active]:

@@ -1,6 +1,7 @@
 """The venue's ledger balances to the last digit, whatever is sent and wherever the market goes."""
 
 from fractions import Fraction
+from typing import Any
 
 import hypothesis.strategies as st
 from hypothesis import given, settings
@@ -97,7 +98,7 @@ def near(mark, ticks):
     return max(100.0, round(mark + ticks / 10, 1))
 
 
-STEPS = {
+STEPS: dict[str, Any] = {
     "order": order,
     "cancel": cancel,
     "quote": lambda desk, mark, _, lots: desk.quote(mark - 0.1, mark + 0.1, lots / 1000),
