@@ -166,21 +166,26 @@ def test_halt_blocks_entries_and_no_exits_until_resume_and_flatten_closes_everyt
         halted = _tell(run_dir, Command.HALT)
         wait_until(lambda: _open(run_dir) == 0, "exit of every position")
         flat = len(rows(run_dir))
-        resumed = _tell(run_dir, Command.RESUME)
-        wait_until(lambda: _open(run_dir), "entry after resume")
-        flattened = _tell(run_dir, Command.FLATTEN)
-        wait_until(lambda: _open(run_dir) == 0, "closed positions")
+        rounds = 0
+        closing: list[ev.OrderRequested] = []
+        while not closing:
+            # On a busy machine the accelerated market may close the position before the command is there.
+            rounds += 1
+            assert rounds < 10, "no position was open when a flatten arrived"
+            resumed = _tell(run_dir, Command.RESUME)
+            wait_until(lambda: _open(run_dir), "entry after resume")
+            flattened = _tell(run_dir, Command.FLATTEN)
+            wait_until(lambda: _open(run_dir) == 0, "closed positions")
+            closing = _orders(rows(run_dir)[flattened:], ev.Purpose.EXIT)
         stopped = _tell(run_dir, Command.STOP)
     found = rows(run_dir)
     states = [(row.state.value, row.reason) for row in found if isinstance(row, ev.TradingStateChanged)]
-    assert states == [
-        ("HALTED", "halt by operator"), ("ACTIVE", "resume by operator"), ("HALTED", "flatten by operator"),
-    ]  # fmt: skip
-    assert not _orders(found[halted:resumed], ev.Purpose.ENTRY)
+    flats = [("ACTIVE", "resume by operator"), ("HALTED", "flatten by operator")]
+    assert states == [("HALTED", "halt by operator"), *(rounds * flats)]
+    assert not _orders(found[halted:flat], ev.Purpose.ENTRY)
     assert _orders(found[halted:flat], ev.Purpose.EXIT), "exits go on while halted"
     assert _orders(found[resumed:flattened], ev.Purpose.ENTRY)
-    closing = _orders(found[flattened:stopped], ev.Purpose.EXIT)
-    assert closing and not _orders(found[flattened:stopped], ev.Purpose.ENTRY)
+    assert not _orders(found[flattened:stopped], ev.Purpose.ENTRY)
     assert isinstance(found[-1], ev.SegmentEnded) and found[-1].reason == "stopped"
     assert [row.reason for row in ops(run_dir, RunFinished)] == ["stopped"]
     assert not ops(run_dir, Incident)
