@@ -23,8 +23,9 @@ PURE = re.compile(
     r"flowguardian/("
     r"market/(records|columns|bars|indicators|exits|synthetic|bridge|instruments|seeds)"
     r"|strategies/\w+|guards/\w+"
-    r"|execution/(events|money|orders|portfolio_manager|position_sizer|engine|invariants|limits"
+    r"|execution/(codes|events|money|orders|portfolio_manager|position_sizer|engine|invariants|limits"
     r"|entries|exits|scorecard|timers|recorder)"
+    r"|brokers/(answers|order_track|stops)"
     r"|venue/(matching|account|admission|books|brackets|conditional|errors|faults|forced|limits|margin|orders"
     r"|private_shapes|refusals|shapes|state|trading|trading_faults|user_events))\.py"
 )

@@ -24,7 +24,7 @@ UNITS: dict[str, str] = {
         (
             "allocated", "amount", "available", "balance", "basis", "cap", "day_start_equity", "equity",
             "exposure", "fee", "fees", "funding", "ledger_difference", "peak_equity", "realised", "reserved",
-            "room", "start_equity", "unrealised", "used", "wanted",
+            "room", "start_equity", "unrealised", "used", "wallet", "wanted",
         ),
         MONEY,
     ),
@@ -39,7 +39,8 @@ UNITS: dict[str, str] = {
     **dict.fromkeys(
         (
             "allowed", "bars_seen", "budget_blocks", "budget_caps", "check_blocks", "entries", "evaluated",
-            "lost", "open_positions", "reduced", "refusals", "refused", "shadow", "signals", "slots",
+            "lost", "open_positions", "orders", "positions", "reduced", "refusals", "refused", "shadow",
+            "signals", "slots",
         ),
         "count",
     ),

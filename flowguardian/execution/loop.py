@@ -140,8 +140,7 @@ class MarketLoop:
 
     def record_to(self, recorder: Recorder, broker: Broker | None = None) -> None:
         """A replay has reached the end of its records: from now on rows go here, and orders to `broker`."""
-        self._recorder = recorder
-        self._broker = broker or self._broker
+        self._recorder, self._broker = recorder, broker or self._broker
 
     def run_ns(self) -> int:
         """Run time so far."""
@@ -397,5 +396,5 @@ def _distance(value: float) -> int:
 
 
 _FARTHEST = 1e9
-"""Whole units of price; anything farther away is no level, and would not fit into a kernel's int64."""
+"""Whole units of price; what lies farther is no level, and would not fit into a kernel's int64."""
 _MOVES = frozenset({ev.OrderFilled, ev.Liquidated, ev.ClosedByVenue})

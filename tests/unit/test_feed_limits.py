@@ -68,10 +68,21 @@ def test_venues_differ_in_addresses_and_tls_alone():
     )
     ours = local(line)
     fields = set(type(ours).__struct_fields__)
-    assert fields == {"name", "rest", "ws_public", "ws_market", "tls", "control", "feed_kind", "operator"}
+    known = {
+        "name",
+        "rest",
+        "ws_public",
+        "ws_market",
+        "ws_private",
+        "tls",
+        "control",
+        "feed_kind",
+        "operator",
+    }
+    assert fields == known
     assert not ours.tls and ours.rest == "http://127.0.0.1:9" and ours.control.startswith("ws:")
     for venue in (BINANCE, BINANCE_TESTNET):
         assert VENUES[venue.name] is venue and venue.tls and not venue.control + venue.operator
         assert venue.rest.startswith("https://")
         assert venue.ws_public.startswith("wss://") and venue.ws_public.endswith("/public")
-        assert venue.ws_market.endswith("/market")
+        assert venue.ws_market.endswith("/market") and venue.ws_private.endswith("/private")
