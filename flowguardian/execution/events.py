@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from flowguardian.execution.codes import (  # noqa: F401  (handed on)
+from flowguardian.execution.codes import (
     Command,
     ExitReason,
     Purpose,
