@@ -23,6 +23,7 @@ from flowguardian.brokers.venue_stops import VenueStops
 from flowguardian.execution import events as ev
 from flowguardian.execution.engine import Engine
 from flowguardian.execution.money import units
+from flowguardian.execution.orders import OrderState
 from flowguardian.feeds.base import VenueUnreachable
 from flowguardian.feeds.pace import Pace
 
@@ -61,8 +62,7 @@ class LiveBroker(VenueBroker):
 
     def submit(self, order: ev.OrderRequested) -> int:
         """Take an order that is in the journal; it leaves at the next turn of the event loop."""
-        tracked = self._tracked(order)
-        self._desk.spawn(self._send(tracked))
+        self._desk.spawn(self._send(self._track(order)))
         return order.ts_ns
 
     def take(self) -> list[ev.Row]:
@@ -85,7 +85,8 @@ class LiveBroker(VenueBroker):
         Raises VenueUnreachable when the user data stream does not come up.
         """
         for order in list(self._desk.engine.portfolio.orders.values()):
-            tracked = self._tracked(order.request)
+            unknown = order.state is OrderState.UNKNOWN
+            tracked = self._track(order.request, order.filled, is_unknown=unknown)
             tracked.sent_ns = order.request.ts_ns
             tracked.unknown()
             self._desk.spawn(self._resolve(tracked))
@@ -112,8 +113,9 @@ class LiveBroker(VenueBroker):
 
     # ---- orders
 
-    def _tracked(self, order: ev.OrderRequested) -> Tracked:
-        tracked = Tracked(order, f"{self._desk.options.tag}-{order.order_id}")
+    def _track(self, order: ev.OrderRequested, landed: int = 0, *, is_unknown: bool = False) -> Tracked:
+        client_id = f"{self._desk.options.tag}-{order.order_id}"
+        tracked = Tracked(order, client_id, landed, is_unknown=is_unknown)
         self._orders[tracked.client_id] = tracked
         return tracked
 

@@ -48,7 +48,10 @@ class Report(NamedTuple):
 class Tracked:
     """One order from its request to its proved end."""
 
-    def __init__(self, order: OrderRequested, client_id: str) -> None:
+    def __init__(
+        self, order: OrderRequested, client_id: str, landed: int = 0, *, is_unknown: bool = False
+    ) -> None:
+        """`landed` and `is_unknown`: what the books say already of an order of an earlier process."""
         self.order, self.client_id = order, client_id
         self.venue_id = 0
         self.sent_ns = 0
@@ -56,12 +59,12 @@ class Tracked:
         self.over = False
         """Nothing more can happen to it, and everything is in the books."""
         self._status = ""
-        self._executed = 0
+        self._executed = landed
         self._waiting: dict[int, Fill] = {}
         """Fills that are not in the books, by the cumulative quantity before them."""
-        self._landed = 0
+        self._landed = landed
         self._ended: Row | None = None
-        self._is_unknown = self._told_unknown = False
+        self._is_unknown = self._told_unknown = is_unknown
 
     @property
     def is_final(self) -> bool:

@@ -232,9 +232,10 @@ def plan(
     speed: float = 0.0,
     venue: str = "local",
     mode: str = "paper",
+    config: Path | None = None,
 ) -> None:
-    """Write the manifest of a run."""
-    loaded = load(None, [*LIVELY, *overrides])
+    """Write the manifest of a run; one of its own configuration is not made lively."""
+    loaded = load(config, overrides if config else [*LIVELY, *overrides])
     write_manifest(
         run_dir,
         Manifest(
@@ -289,9 +290,10 @@ def faulted(
     minutes: float = MINUTES,
     speed: float = 0.0,
     mode: str = "paper",
+    config: Path | None = None,
 ) -> Iterator[Faulted]:
     """A run with its venue, planned faults included."""
-    plan(run_dir, *overrides, minutes=minutes, speed=speed, mode=mode)
+    plan(run_dir, *overrides, minutes=minutes, speed=speed, mode=mode, config=config)
     print(f"market synthetic:{SEED}, faults {list(faults)}")  # noqa: T201 - shown when a test fails
     with venue_of(run_dir) as venue:
         run = Faulted(run_dir, venue)

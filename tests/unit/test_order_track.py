@@ -137,3 +137,12 @@ def test_every_end_is_one_row(end: Any, kind: type[ev.Row]) -> None:
     assert [type(row) for row in order.facts(5)] == [kind] and order.over
     end(order)
     assert order.facts(6) == []
+
+
+def test_an_order_of_an_earlier_process_goes_on_where_the_books_stand() -> None:
+    order = Tracked(request(), "tag-7", 5 * ONE, is_unknown=True)
+    order.unknown()
+    order.absent(10**18, PROOF_NS)
+    assert order.facts(5) == [], "said already; and what was filled in part was seen"
+    rows = told(order, [("report", Report("EXPIRED", 8 * ONE, 900)), ("list", FILLS)])
+    assert fills_of(rows) == [(15, 3 * ONE)] and isinstance(rows[-1], ev.OrderExpired)
