@@ -162,6 +162,24 @@ def test_a_planned_stop_keeps_the_account(tmp_path):
     assert before == after
 
 
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (b'{"changes":[["order",{"id":1}]]}\n', "cannot be read"),
+        (b"garbage\n{}\n", "line 1 of"),
+        (b'{"changes":[["countdown",{"symbol":"XRPUSDT","due_ns":9,"asked_ms":1}]]}\n', "XRPUSDT"),
+    ],
+)
+def test_an_account_that_cannot_be_used_is_an_error_that_says_why(tmp_path, lines, says):
+    (tmp_path / "venue-ledger.jsonl").write_bytes(lines)
+    started = subprocess.run(
+        command("--place", str(tmp_path / "venue-place.json")), cwd=ROOT, capture_output=True,
+        encoding="utf-8", timeout=60, check=False,
+    )  # fmt: skip
+    assert started.returncode == 2 and says in started.stderr
+    assert "Traceback" not in started.stderr
+
+
 def test_a_countdown_cancels_what_nobody_renews():
     with running_venue() as venue:
         trader = Trader(venue)
