@@ -1,18 +1,21 @@
 """The local venue of a run, as a child of its supervisor: our own venue over the market of the manifest.
 
-Rule: it knows the market and nothing of the run's trading; its first line on stdout are its addresses.
+Rule: it knows the market and nothing of the run's decisions; its first line on stdout are its addresses. Only
+with --trades it gives keys.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import secrets
 import sys
 from pathlib import Path
 
 import msgspec
 
 from flowguardian.feeds.markets import Market
+from flowguardian.market.records import UNITS
 from flowguardian.ops.assembly import HOUR_NS, configured_market
 from flowguardian.ops.loading import settings_from
 from flowguardian.ops.log import configure_logging
@@ -20,7 +23,10 @@ from flowguardian.ops.manifest import Manifest, read_manifest
 from flowguardian.ops.platform_process import die_with_parent
 from flowguardian.ops.settings import Settings
 from flowguardian.venue.place import Keeper
-from flowguardian.venue.server import VenueServer, serve
+from flowguardian.venue.server import Terms, VenueServer, serve
+from flowguardian.venue.signing import Keys
+from flowguardian.venue.trading import Fees
+from flowguardian.venue.trading_log import LEDGER_FILE
 
 PLACE_FILE = "venue-place.json"
 """Where the market stood at a planned stop."""
@@ -39,8 +45,18 @@ def market_of(settings: Settings, manifest: Manifest) -> Market:
     )
 
 
-def main(run_dir: Path, port: int) -> int:
-    """Serve until a signal or the end of the parent."""
+def terms_of(settings: Settings, run_dir: Path) -> Terms:
+    """The account that a run trades on: equity and fees of its settings, keys of its ledger or new ones."""
+    return Terms(
+        keys=Keys(secrets.token_hex(32), secrets.token_hex(32)),
+        balance=int(settings.account.equity * UNITS),
+        fees=Fees(int(settings.fees.maker * UNITS), int(settings.fees.taker * UNITS)),
+        ledger=run_dir / LEDGER_FILE,
+    )
+
+
+def main(run_dir: Path, port: int, *, trades: bool = False) -> int:
+    """Serve until a signal or the end of the parent; with `trades` there is an account to trade on."""
     die_with_parent()
     manifest = read_manifest(run_dir)
     configure_logging("venue", run_dir / "logs", run_id=manifest.run_id, console_level="WARNING")
@@ -51,8 +67,9 @@ def main(run_dir: Path, port: int) -> int:
         has_funding=settings.market.funding and manifest.market.startswith("synthetic:"),
         keeper=Keeper(run_dir / PLACE_FILE),
         waits=True,
+        # A paper run signs nothing: its venue has no keys to give.
+        terms=terms_of(settings, run_dir) if trades else None,
     )
-    # A paper run signs nothing: its venue has no keys to give.
     asyncio.run(serve(venue, host="127.0.0.1", port=port))
     return 0
 
@@ -61,5 +78,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--trades", action="store_true")
     known = parser.parse_args()
-    sys.exit(main(known.run_dir, known.port))
+    sys.exit(main(known.run_dir, known.port, trades=known.trades))

@@ -16,6 +16,7 @@ from flowguardian.venue import margin, orders, user_events
 from flowguardian.venue.account import fee_of
 from flowguardian.venue.admission import LIMIT, MARKET, OrderRequest, check_notional, check_price, check_qty
 from flowguardian.venue.books import Books, Listing
+from flowguardian.venue.limits import MOST_OPEN_ORDERS
 from flowguardian.venue.orders import Order, UserTrade
 from flowguardian.venue.refusals import refuse
 from flowguardian.venue.shapes import MILLISECOND_NS, Form, form_of
@@ -27,7 +28,6 @@ _TRADE, _TOP, _CLOCK = int(Kind.TRADE), int(Kind.TOP), int(Kind.CLOCK)
 DAY_NS = 1440 * MINUTE_NS
 _BAND_PCT = 5
 """PERCENT_PRICE: a limit may be so far from the mark."""
-MOST_OPEN = 200
 _KEPT_NS, _KEPT_UNFILLED_NS = 90 * DAY_NS, 3 * DAY_NS
 
 
@@ -89,7 +89,7 @@ class Trading:
             order.client_id == request.client_id for order in self.state.open.get(symbol, {}).values()
         ):
             raise refuse(-4116)
-        if len(self.state.open.get(symbol, {})) >= MOST_OPEN:
+        if len(self.state.open.get(symbol, {})) >= MOST_OPEN_ORDERS:
             raise refuse(-2025)
         self.check(request)
         return self.enter(request, now_ns)

@@ -162,6 +162,19 @@ def test_closing_needs_no_margin_and_no_smallest_notional(desk):
     assert desk.order(-1, 0.099).status == "FILLED"
 
 
+def test_a_symbol_has_so_many_open_orders_and_no_more():
+    desk = SmallDesk(balance=10_000_000)
+    desk.print(10_000)
+    for _ in range(200):
+        desk.order(1, 0.02, 9_990)
+    with refused(-2025):
+        desk.order(1, 0.02, 9_990)
+    for _ in range(10):
+        desk.stop(1, 10_100, 0.02)
+    with refused(-4045):
+        desk.stop(1, 10_100, 0.02)
+
+
 # --- reduce only
 
 
