@@ -122,12 +122,22 @@ class Desk:
         """The market stands somewhere else: what it went through meanwhile is matched."""
         now_ns, seen_ns = self.now_ns, self.state.counters.seen_ns
         if seen_ns and not self.state.is_idle:
+            self._recall(seen_ns)
             for from_ns in range(seen_ns, now_ns, _CATCH_UP_NS):
                 for row in self.market.recorded(from_ns, min(now_ns, from_ns + _CATCH_UP_NS)):
                     self._row(row)
         self.state.counters.seen_ns = max(seen_ns, now_ns)
         self.begin()
         self.commit()
+
+    def _recall(self, at_ns: int) -> None:
+        """Prices as they stood at an earlier time; those of now where nothing traded in the hour before."""
+        self._look()
+        for row in self.market.recorded(at_ns - _CATCH_UP_NS, at_ns):
+            if row[0] == _TOP:
+                self.trading.books.top(row[2], row[10], (row[6], row[7]), (row[8], row[9]))
+            elif row[0] == _TRADE and row[6]:
+                self.trading.books.last[row[2]] = row[6]
 
     def _row(self, row: RowTuple) -> None:
         kind, index, at_ns = row[0], row[2], row[5]
