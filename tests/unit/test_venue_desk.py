@@ -18,12 +18,14 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT", "LTCUSDT")
 KEYS = Keys("k" * 64, "s" * 64)
 
 
-def desk_of(path=None, faults=()):
-    """A desk over the same market each time; it stands at its start."""
+def desk_of(path=None, faults=(), at_ns=0):
+    """A desk over the same market each time; it stands at its start, or where a venue is started again."""
     opened = open_venue_market("synthetic:7", SYMBOLS, hours=12, start_ns=1_735_713_000 * SECOND_NS)
     found = Faults(Plan(list(faults)), SYMBOLS, opened.market.start_ns)
     market = VenueMarket(opened.market, rewriter=found, has_funding=opened.has_funding)
-    return Desk(market, TradingFaults(found), keys=KEYS, balance=100_000 * UNIT, log=TradingLog(path))
+    if at_ns:
+        market.jump(at_ns)
+    return Desk(market, TradingFaults(found), keys=KEYS, balance=30_000 * UNIT, log=TradingLog(path))
 
 
 def shown(desk, seconds):
@@ -50,7 +52,7 @@ def busy(desk):
     """Positions in two symbols, orders around the price of a third, a stop below the first."""
     shown(desk, 90)
     order(desk, "BTCUSDT", 1, 0.5)
-    order(desk, "ETHUSDT", -1, 20)
+    order(desk, "ETHUSDT", 1, 20)
     last = desk.market.last[2]
     for side in (1, -1):
         for far in (1, 3, 5):
@@ -84,9 +86,7 @@ def test_a_desk_that_was_away_ends_like_its_twin_that_was_not(tmp_path, seconds)
         busy(desk)
     shown(twin, seconds)
     away.log.close()
-    again = desk_of(path)
-    again.market.jump(twin.now_ns)
-    again.jumped()
+    again = desk_of(path, at_ns=twin.now_ns)
     again.log.close()
     assert books(again) == books(twin)
     if seconds > 5_400:
@@ -100,7 +100,8 @@ def test_rows_that_are_shown_again_change_nothing():
     desk, twin = desk_of(), desk_of()
     for one in (desk, twin):
         busy(one)
-        shown(one, 600)
+        shown(one, 5_500)
+    assert desk.state.account.funding, "the span that is shown again was to hold a settlement"
     desk.market.jump(desk.now_ns - 300 * SECOND_NS)
     desk.jumped()
     shown(desk, 300)
