@@ -71,7 +71,7 @@ def venue(
     from flowguardian.venue.server import Terms, VenueServer, serve
     from flowguardian.venue.signing import Keys
     from flowguardian.venue.trading import Fees
-    from flowguardian.venue.trading_log import LEDGER_FILE
+    from flowguardian.venue.trading_log import LEDGER_FILE, LedgerUnusable
 
     opened = open_venue_market(
         market,
@@ -84,20 +84,24 @@ def venue(
         tops_per_minute=tops_per_minute,
         funding=funding,
     )
-    server = VenueServer(
-        opened.market,
-        speed=_speed(speed),
-        plan=_plan(faults),
-        has_funding=opened.has_funding,
-        keeper=Keeper(place),
-        waits=wait,
-        terms=Terms(
-            keys=Keys(secrets.token_hex(32), secrets.token_hex(32)),
-            balance=_amount(balance, "--balance"),
-            fees=Fees(_rate(maker_fee_bps, "--maker-fee-bps"), _rate(taker_fee_bps, "--taker-fee-bps")),
-            ledger=None if place is None else place.with_name(LEDGER_FILE),
-        ),
+    terms = Terms(
+        keys=Keys(secrets.token_hex(32), secrets.token_hex(32)),
+        balance=_amount(balance, "--balance"),
+        fees=Fees(_rate(maker_fee_bps, "--maker-fee-bps"), _rate(taker_fee_bps, "--taker-fee-bps")),
+        ledger=None if place is None else place.with_name(LEDGER_FILE),
     )
+    try:
+        server = VenueServer(
+            opened.market,
+            speed=_speed(speed),
+            plan=_plan(faults),
+            has_funding=opened.has_funding,
+            keeper=Keeper(place),
+            waits=wait,
+            terms=terms,
+        )
+    except LedgerUnusable as error:
+        raise output.CliError(str(error), where=str(terms.ledger), fix="give another --place") from error
     asyncio.run(serve(server, host=host, port=port))
     return output.EXIT_OK
 

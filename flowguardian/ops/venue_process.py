@@ -1,13 +1,14 @@
 """The local venue of a run, as a child of its supervisor: our own venue over the market of the manifest.
 
-Rule: it knows the market and nothing of the run's trading; its first line on stdout are its addresses.
+Rule: it knows the market and nothing of the run's decisions; its first line on stdout are its addresses. It
+gives keys to a live run alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
+import secrets
 import sys
 from pathlib import Path
 
@@ -45,18 +46,18 @@ def market_of(settings: Settings, manifest: Manifest) -> Market:
     )
 
 
-def _terms(run_dir: Path, manifest: Manifest, settings: Settings) -> Terms:
-    """The account of a live run, with keys of its own; a paper run signs nothing and gets none."""
-    if manifest.mode != LIVE:
-        return Terms()
-    # The same after a restart of the venue; it listens on the loopback address alone and holds no money.
-    key, secret = (hashlib.sha256(f"{manifest.run_id} {of}".encode()).hexdigest() for of in ("key", "secret"))
-    fees = Fees(maker=units(settings.fees.maker), taker=units(settings.fees.taker))
-    return Terms(Keys(key, secret), manifest.start_equity, fees, run_dir / LEDGER_FILE)
+def terms_of(settings: Settings, manifest: Manifest, run_dir: Path) -> Terms:
+    """The account that a live run trades on: equity and fees of its settings, keys of its ledger or new ones."""
+    return Terms(
+        keys=Keys(secrets.token_hex(32), secrets.token_hex(32)),
+        balance=manifest.start_equity or units(settings.account.equity),
+        fees=Fees(maker=units(settings.fees.maker), taker=units(settings.fees.taker)),
+        ledger=run_dir / LEDGER_FILE,
+    )
 
 
 def main(run_dir: Path, port: int) -> int:
-    """Serve until a signal or the end of the parent."""
+    """Serve until a signal or the end of the parent; a live run finds an account to trade on."""
     die_with_parent()
     manifest = read_manifest(run_dir)
     configure_logging("venue", run_dir / "logs", run_id=manifest.run_id, console_level="WARNING")
@@ -67,7 +68,8 @@ def main(run_dir: Path, port: int) -> int:
         has_funding=settings.market.funding and manifest.market.startswith("synthetic:"),
         keeper=Keeper(run_dir / PLACE_FILE),
         waits=True,
-        terms=_terms(run_dir, manifest, settings),
+        # A paper run signs nothing: its venue has no keys to give.
+        terms=terms_of(settings, manifest, run_dir) if manifest.mode == LIVE else None,
     )
     asyncio.run(serve(venue, host="127.0.0.1", port=port))
     return 0

@@ -10,11 +10,11 @@ from __future__ import annotations
 from flowguardian.venue import orders, user_events
 from flowguardian.venue.admission import LIMIT, MARKET, AlgoRequest, OrderRequest
 from flowguardian.venue.errors import Refusal
+from flowguardian.venue.limits import MOST_OPEN_ALGOS
 from flowguardian.venue.orders import AlgoOrder, Order, rises
 from flowguardian.venue.refusals import refuse
 from flowguardian.venue.trading import Trading
 
-MOST_OPEN = 200
 GTE = "GTE_GTC"
 """Good till the position is gone."""
 
@@ -32,7 +32,7 @@ class Conditionals:
         waiting = state.open_algos.get(symbol, {})
         if request.client_id and any(one.client_id == request.client_id for one in waiting.values()):
             raise refuse(-4116)
-        if len(waiting) >= MOST_OPEN:
+        if len(waiting) >= MOST_OPEN_ALGOS:
             raise refuse(-4045)
         mark = self._trading.mark(symbol)
         if mark and (mark - request.trigger_price) * rises(request.type, request.side) >= 0:

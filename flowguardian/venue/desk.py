@@ -10,6 +10,8 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from flowguardian.market.records import SECOND_NS, Flag, Kind
 from flowguardian.venue import orders, user_events
 from flowguardian.venue.account import opened
@@ -24,7 +26,7 @@ from flowguardian.venue.signing import Keys
 from flowguardian.venue.state import State, StreamKey
 from flowguardian.venue.trading import Fees, Trading
 from flowguardian.venue.trading_faults import TradingFaults
-from flowguardian.venue.trading_log import TradingLog
+from flowguardian.venue.trading_log import Changes, LedgerUnusable, TradingLog
 
 DEFAULT_BALANCE = 10_000 * UNIT
 KEY_NS = 3600 * SECOND_NS
@@ -43,11 +45,12 @@ class Desk:
         self, market: VenueMarket, faults: TradingFaults, *, keys: Keys, balance: int = DEFAULT_BALANCE,
         fees: Fees | None = None, log: TradingLog | None = None,
     ) -> None:  # fmt: skip
+        """Raises LedgerUnusable where the log is none of this market's account."""
         self.market, self.faults = market, faults
         self.log = log or TradingLog(None)
         self.keys = self.log.keys or keys
         self.state = State(opened(balance, market.start_ns))
-        self.state.load(self.log.changes)
+        self._load(self.log.changes)
         self.send: Send = lambda _key, _name, _payload: None
         self.trading = Trading(market, self.state, fees or Fees(), self._told)
         self.conditionals = Conditionals(self.trading)
@@ -57,6 +60,19 @@ class Desk:
         self.log.begin(self.keys, self.state)
         faults.skip_before(self.state.counters.seen_ns)
         self.jumped()
+
+    def _load(self, changes: Changes) -> None:
+        """The account as the log has it. Raises LedgerUnusable."""
+        try:
+            self.state.load(changes)
+        except (msgspec.ValidationError, KeyError, TypeError) as error:
+            raise LedgerUnusable(f"a record of the account cannot be read: {error}") from error
+        records = (self.state.orders, self.state.algos, self.state.trades)
+        named = {one.symbol for kept in records for one in kept.values()}
+        named |= {*self.state.account.positions, *self.state.countdowns}
+        unknown = named - set(self.market.symbols)
+        if unknown:
+            raise LedgerUnusable(f"the account trades {', '.join(sorted(unknown))}, which this market lacks")
 
     @property
     def now_ns(self) -> int:
@@ -106,12 +122,22 @@ class Desk:
         """The market stands somewhere else: what it went through meanwhile is matched."""
         now_ns, seen_ns = self.now_ns, self.state.counters.seen_ns
         if seen_ns and not self.state.is_idle:
+            self._recall(seen_ns)
             for from_ns in range(seen_ns, now_ns, _CATCH_UP_NS):
                 for row in self.market.recorded(from_ns, min(now_ns, from_ns + _CATCH_UP_NS)):
                     self._row(row)
         self.state.counters.seen_ns = max(seen_ns, now_ns)
         self.begin()
         self.commit()
+
+    def _recall(self, at_ns: int) -> None:
+        """Prices as they stood at an earlier time; those of now where nothing traded in the hour before."""
+        self._look()
+        for row in self.market.recorded(at_ns - _CATCH_UP_NS, at_ns):
+            if row[0] == _TOP:
+                self.trading.books.top(row[2], row[10], (row[6], row[7]), (row[8], row[9]))
+            elif row[0] == _TRADE and row[6]:
+                self.trading.books.last[row[2]] = row[6]
 
     def _row(self, row: RowTuple) -> None:
         kind, index, at_ns = row[0], row[2], row[5]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from flowguardian.market.instruments import Instrument
-from flowguardian.venue.limits import WEIGHT_LIMIT
+from flowguardian.venue.limits import MOST_OPEN_ALGOS, MOST_OPEN_ORDERS, WEIGHT_LIMIT
 from flowguardian.venue.shapes import decimals_of, form_of, text
 
 TRADING, SETTLING = "TRADING", "SETTLING"
@@ -104,8 +104,8 @@ def _filters(instrument: Instrument) -> list[dict[str, Any]]:
         },
         {"filterType": "LOT_SIZE", **lot},
         {"filterType": "MARKET_LOT_SIZE", **lot},
-        {"filterType": "MAX_NUM_ORDERS", "limit": 200},
-        {"filterType": "MAX_NUM_ALGO_ORDERS", "limit": 10},
+        {"filterType": "MAX_NUM_ORDERS", "limit": MOST_OPEN_ORDERS},
+        {"filterType": "MAX_NUM_ALGO_ORDERS", "limit": MOST_OPEN_ALGOS},
         {"filterType": "MIN_NOTIONAL", "notional": text(instrument.min_notional, 0)},
         {
             "filterType": "PERCENT_PRICE",

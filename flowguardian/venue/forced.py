@@ -44,6 +44,8 @@ class Forced:
         if not account.open_positions:
             self._called = False
             return
+        if not all(marks[one.symbol] for one in account.open_positions):
+            return  # A market that was just opened: nothing is known of a price yet.
         equity, needed = account.equity(marks), account.maintenance(marks)
         if equity <= needed:
             self.liquidate(at_ns)

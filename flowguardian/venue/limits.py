@@ -21,6 +21,8 @@ _FIRST_BAN_SECONDS = 120
 _LONGEST_BAN_SECONDS = 3 * 86_400
 ORDER_LIMITS = {"10S": (10_000, 300, "10 SECOND"), "1M": (_MINUTE_MS, 1200, "1 MINUTE")}
 """Length of the window, orders in it, and how its refusal names it."""
+MOST_OPEN_ORDERS, MOST_OPEN_ALGOS = 200, 10
+"""Per symbol, as exchangeInfo tells them."""
 _CONNECTIONS = 300
 _CONNECTIONS_MS = 300_000
 

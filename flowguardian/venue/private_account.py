@@ -14,7 +14,7 @@ from flowguardian.venue.brackets import UNIT as ONE
 from flowguardian.venue.brackets import highest_leverage, largest_notional
 from flowguardian.venue.desk import Desk
 from flowguardian.venue.limits import ORDER_LIMITS
-from flowguardian.venue.private_orders import PrivateOrders, span
+from flowguardian.venue.private_orders import PrivateOrders, span, within_a_week
 from flowguardian.venue.private_shapes import (
     View,
     account_row,
@@ -83,8 +83,12 @@ class PrivateAccount:
             for one in self._desk.state.trades.values()
             if one.symbol == symbol and order_id in (None, one.order_id)
         ]
+        if "fromId" in params and {"startTime", "endTime"} & set(params):
+            raise refuse(-1128)
+        since_ms = 0 if "fromId" in params else within_a_week(params, self._desk.now_ns)
+        listed = span(params, found, "fromId", lambda one: one.time_ns, since_ms)
         form = self._desk.trading.form(symbol)
-        return [trade_row(one, form) for one in span(params, found, "fromId", lambda one: one.time_ns)]
+        return [trade_row(one, form) for one in listed]
 
     def income(self, params: Params) -> Any:
         symbol, kind = self._orders.symbol(params, optional=True), params.get("incomeType", "")

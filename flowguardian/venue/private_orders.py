@@ -17,6 +17,7 @@ from flowguardian.venue.admission import (
     algo_request,
     amount,
     check_notional,
+    flag,
     needed,
     order_request,
     side_of,
@@ -34,6 +35,7 @@ _DONE = {"code": 200, "msg": "The operation of cancel all open order is done."}
 _MOST_IN_BATCH = 5
 _MOST_CANCELLED = 10
 _NO_END = 1 << 62
+_WEEK_MS = 7 * 86_400_000
 
 
 class PrivateOrders:
@@ -101,11 +103,12 @@ class PrivateOrders:
             raise errors.missing("quantity")
         if price is None:
             raise errors.missing("price")
+        reduces, modify_id = flag(params, "reduceOnly"), number(params, "modifyId")
         self._race(symbol, order_id, word)
         order = self._desk.trading.amend(
-            symbol, order_id, word, side=side, qty=qty, price=price, now_ns=self._desk.now_ns
+            symbol, order_id, word, side=side, qty=qty, price=price, reduces=reduces, now_ns=self._desk.now_ns
         )
-        return self._row(order)
+        return self._row(order) if modify_id is None else {**self._row(order), "modifyId": modify_id}
 
     def cancel(self, params: Params) -> Any:
         symbol, (order_id, word) = self.symbol(params), self._id(params)
@@ -162,7 +165,9 @@ class PrivateOrders:
         symbol = self.symbol(params)
         of_symbol = [self._shown(one) for one in self._desk.state.orders.values() if one.symbol == symbol]
         found = [order for order in of_symbol if order is not None]
-        return [self._row(order) for order in span(params, found, "orderId", lambda one: one.created_ns)]
+        since_ms = within_a_week(params, self._desk.now_ns)
+        listed = span(params, found, "orderId", lambda one: one.created_ns, since_ms)
+        return [self._row(order) for order in listed]
 
     # ---- batches
 
@@ -174,11 +179,11 @@ class PrivateOrders:
 
     def cancel_many(self, params: Params) -> Any:
         symbol = self.symbol(params)
-        entries = [{"symbol": symbol, "orderId": str(one)} for one in _list(params, "orderIdList")]
-        entries += [
-            {"symbol": symbol, "origClientOrderId": str(one)}
-            for one in _list(params, "origClientOrderIdList")
-        ]
+        # Clients write these two names in lower case too, and the exchange takes them.
+        sent = {name.lower(): value for name, value in params.items()}
+        entries = [{"symbol": symbol, "orderId": str(one)} for one in _list(sent, "orderidlist")]
+        words = _list(sent, "origclientorderidlist")
+        entries += [{"symbol": symbol, "origClientOrderId": str(one)} for one in words]
         if not 1 <= len(entries) <= _MOST_CANCELLED:
             raise errors.invalid("orderIdList")
         return [self._one(self.cancel, entry) for entry in entries]
@@ -230,7 +235,17 @@ class PrivateOrders:
         return [self._algo_row(algo) for algo in span(params, found, "algoId", lambda one: one.created_ns)]
 
 
-def span(params: Params, found: Iterable[Any], id_name: str, when: Callable[[Any], int]) -> list[Any]:
+def within_a_week(params: Params, now_ns: int) -> int:
+    """The first moment to list, ms: seven days ago where no times are sent. Raises Refusal −4165 for more."""
+    start, end = number(params, "startTime"), number(params, "endTime")
+    if start is not None and end is not None and end - start > _WEEK_MS:
+        raise refuse(-4165)
+    return max(0, now_ns // MILLISECOND_NS - _WEEK_MS) if start is None and end is None else 0
+
+
+def span(
+    params: Params, found: Iterable[Any], id_name: str, when: Callable[[Any], int], since_ms: int = 0
+) -> list[Any]:
     """Records from an id on or within times, at most `limit` of them. Raises Refusal.
 
     The first ones after an id or a start, else the last ones.
@@ -243,7 +258,7 @@ def span(params: Params, found: Iterable[Any], id_name: str, when: Callable[[Any
         one
         for one in found
         if (first is None or one.id >= first)
-        and (start or 0) <= when(one) // MILLISECOND_NS <= (_NO_END if end is None else end)
+        and max(since_ms, start or 0) <= when(one) // MILLISECOND_NS <= (_NO_END if end is None else end)
     ]
     return kept[:limit] if first is not None or start is not None else kept[max(0, len(kept) - limit) :]
 

@@ -72,8 +72,10 @@ TEXTS: Mapping[int, str] = {
     "The order will not be recorded in the order history",
     -5022: "Due to the order could not be executed as maker, the Post Only order will be rejected. "
     "The order will not be recorded in the order history",
+    -4165: "Invalid time interval.",
     -5025: "Only limit order is supported.",
     -5027: "No need to modify the order.",
+    -5047: "The original order is not a reduce-only order",
 }
 _UNAUTHORIZED = frozenset({-2014, -2015})
 _STATUS: Mapping[int, int] = {-1001: 503, -1007: 408, -1008: 503, -1015: 429}

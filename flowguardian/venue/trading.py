@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable
 from copy import copy
 from typing import Any, NamedTuple
 
-from flowguardian.market.records import Kind
+from flowguardian.market.records import MINUTE_NS, Kind
 from flowguardian.venue import margin, orders, user_events
 from flowguardian.venue.account import fee_of
 from flowguardian.venue.admission import LIMIT, MARKET, OrderRequest, check_notional, check_price, check_qty
 from flowguardian.venue.books import Books, Listing
+from flowguardian.venue.limits import MOST_OPEN_ORDERS
 from flowguardian.venue.orders import Order, UserTrade
 from flowguardian.venue.refusals import refuse
 from flowguardian.venue.shapes import MILLISECOND_NS, Form, form_of
@@ -24,9 +25,10 @@ from flowguardian.venue.state import Countdown, State
 Tell = Callable[[str, dict[str, Any]], None]
 RowTuple = tuple[int, int, int, int, int, int, int, int, int, int, int]
 _TRADE, _TOP, _CLOCK = int(Kind.TRADE), int(Kind.TOP), int(Kind.CLOCK)
+DAY_NS = 1440 * MINUTE_NS
 _BAND_PCT = 5
 """PERCENT_PRICE: a limit may be so far from the mark."""
-MOST_OPEN = 200
+_KEPT_NS, _KEPT_UNFILLED_NS = 90 * DAY_NS, 3 * DAY_NS
 
 
 class Fees(NamedTuple):
@@ -87,7 +89,7 @@ class Trading:
             order.client_id == request.client_id for order in self.state.open.get(symbol, {}).values()
         ):
             raise refuse(-4116)
-        if len(self.state.open.get(symbol, {})) >= MOST_OPEN:
+        if len(self.state.open.get(symbol, {})) >= MOST_OPEN_ORDERS:
             raise refuse(-2025)
         self.check(request)
         return self.enter(request, now_ns)
@@ -124,42 +126,49 @@ class Trading:
             self.close(order, orders.CANCELED, now_ns)
 
     def amend(
-        self, symbol: str, order_id: int, client_id: str, *, side: int, qty: int, price: int, now_ns: int
+        self, symbol: str, order_id: int, client_id: str, *, side: int, qty: int, price: int, reduces: bool,
+        now_ns: int,
     ) -> Order:  # fmt: skip
-        """Change price and quantity of an open limit order. Raises Refusal.
+        """Change price and quantity of an open limit order. Raises Refusal; the order is as it was then.
 
-        A quantity not above what is filled cancels it; a price that crosses trades at once.
+        A quantity not above what is filled cancels it, and so does a price at which a GTX order would take;
+        any other price that crosses trades at once. `reduces` only says what the client thinks of the order.
         """
         order = self._open(symbol, order_id, client_id, -2013)
-        instrument = self.listing.instruments[self.listing.index[symbol]]
         if order.type != LIMIT or order.side != side:
             raise refuse(-5025)
-        if (qty, price) == (order.qty, order.price):
-            raise refuse(-5027)
-        check_qty(qty, instrument)
-        check_price(price, instrument)
-        self._check_band(symbol, price, side)
-        if not order.reduce_only:
-            check_notional(qty, price, instrument)
-            others = {**self.state.open, symbol: dict(self.state.open.get(symbol, {}))}
-            others[symbol].pop(order.id)
-            margin.check(
-                self.state.account, others, self.marks(), symbol,
-                side=side, qty=max(0, qty - order.filled), price=price,
-            )  # fmt: skip
-        if order.time_in_force == "GTX" and self.books.available(
-            self.listing.index[symbol], side, price
-        ):  # fmt: skip
-            raise refuse(-5022)
+        if reduces and not order.reduce_only:
+            raise refuse(-5047)
+        self._check_amendment(order, qty, price, reduces=reduces)
+        crosses = self.books.available(self.listing.index[symbol], side, price) > 0
         self._keep_stale(order, now_ns)
         order.qty, order.price, order.updated_ns, order.last_change_ns = qty, price, now_ns, now_ns
         self.state.changed(order)
         self.tell_order(order, "AMENDMENT", now_ns)
-        if order.left <= 0:
+        if order.left <= 0 or (crosses and order.time_in_force == "GTX"):
             self.close(order, orders.CANCELED, now_ns)
         else:
             self._sweep(order, now_ns)
         return order
+
+    def _check_amendment(self, order: Order, qty: int, price: int, *, reduces: bool) -> None:
+        """Whether an order may be amended so. Raises Refusal."""
+        symbol = order.symbol
+        instrument = self.listing.instruments[self.listing.index[symbol]]
+        if (qty, price) == (order.qty, order.price):
+            raise refuse(-5027)
+        check_qty(qty, instrument)
+        check_price(price, instrument)
+        self._check_band(symbol, price, order.side)
+        if not reduces:
+            check_notional(qty, price, instrument)
+        if not order.reduce_only:
+            others = {**self.state.open, symbol: dict(self.state.open.get(symbol, {}))}
+            others[symbol].pop(order.id)
+            margin.check(
+                self.state.account, others, self.marks(), symbol,
+                side=order.side, qty=max(0, qty - order.filled), price=price,
+            )  # fmt: skip
 
     def _open(self, symbol: str, order_id: int, client_id: str, code: int) -> Order:
         """An open order. Raises Refusal with a code where there is none."""
@@ -284,8 +293,12 @@ class Trading:
             self.stale[order.id] = Stale(copy(order), at_ns + self.stale_ns)
 
     def shown(self, order: Order, at_ns: int) -> Order | None:
-        """An order as queries see it; None while they do not."""
-        if order.hidden_until_ns > at_ns:
+        """An order as queries see it; None while they do not, or not any more.
+
+        Source: the exchange forgets what ended without a fill 3 days after it was made, the rest after 90.
+        """
+        kept_ns = _KEPT_NS if order.filled or order.status in orders.OPEN else _KEPT_UNFILLED_NS
+        if order.hidden_until_ns > at_ns or order.created_ns + kept_ns < at_ns:
             return None
         stale = self.stale.get(order.id)
         return stale.order if stale is not None and stale.until_ns > at_ns else order

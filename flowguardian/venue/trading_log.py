@@ -20,10 +20,15 @@ LEDGER_FILE = "venue-ledger.jsonl"
 Changes = list[tuple[str, Any]]
 
 
+class LedgerUnusable(Exception):
+    """The account on disk is damaged, or it is one of another market; the message says where."""
+
+
 class TradingLog:
     """Reads what is there; without a path it keeps nothing."""
 
     def __init__(self, path: Path | None) -> None:
+        """Raises LedgerUnusable."""
         self._path = path
         self._file: BinaryIO | None = None
         self.keys: Keys | None = None
@@ -34,11 +39,14 @@ class TradingLog:
 
     def _read(self, text: bytes) -> None:
         lines = text.split(b"\n")
-        for line in lines[:-1]:
-            entry = json.loads(line)
-            if "keys" in entry:
-                self.keys = Keys(*entry["keys"])
-            self.changes += [(name, value) for name, value in entry.get("changes", [])]
+        for number, line in enumerate(lines[:-1], 1):
+            try:
+                entry = json.loads(line)
+                if "keys" in entry:
+                    self.keys = Keys(*entry["keys"])
+                self.changes += [(name, value) for name, value in entry.get("changes", [])]
+            except (ValueError, TypeError, AttributeError) as error:
+                raise LedgerUnusable(f"line {number} of {self._path} is no change of an account") from error
 
     def begin(self, keys: Keys, state: State) -> None:
         """Start the file anew with the account as it stands: what led there is not needed any more."""

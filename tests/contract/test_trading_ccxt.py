@@ -65,6 +65,23 @@ def test_an_order_is_made_found_edited_and_cancelled(rest):
         rest.cancel_order(made["id"], BTC)
 
 
+def test_orders_come_and_go_in_batches(rest):
+    bid = rest.fetch_bids_asks([BTC])[BTC]["bid"]
+    orders = [
+        {"symbol": BTC, "type": "limit", "side": "buy", "amount": 0.01, "price": round(bid * share, 1)}
+        for share in (0.99, 0.98, 0.90)
+    ]
+    orders.append({**orders[2], "amount": 0.001})
+    made = rest.create_orders(orders)
+    refused = [order["info"]["code"] for order in made if order["status"] == "rejected"]
+    resting = [order["id"] for order in made if order["status"] == "open"]
+    assert refused == [-4164] and len(resting) == 3
+    gone = rest.cancel_orders(resting[:2], BTC)
+    assert [order["status"] for order in gone] == ["canceled", "canceled"]
+    rest.cancel_all_orders(BTC)
+    assert rest.fetch_open_orders(BTC) == []
+
+
 def wallet(exchange):
     return float(exchange.fetch_balance()["info"]["totalWalletBalance"])
 
@@ -174,6 +191,25 @@ def test_pro_watches_orders_and_fills(venue):
     made, order, trade = watched(venue, work)
     assert order["id"] == made["id"] == trade["order"]
     assert order["filled"] == 0.01 and trade["fee"]["cost"] > 0
+
+
+def test_pro_watches_a_stop_that_rests_and_is_cancelled(venue):
+    async def work(exchange):
+        orders = asyncio.create_task(exchange.watch_orders(BTC))
+        await private_socket(exchange)
+        last = Trader(venue).top()[0]
+        stop = await exchange.create_order(
+            BTC, "market", "sell", 0.01, None, {"stopLossPrice": round(last * 0.95, 1)}
+        )
+        first = dict((await orders)[-1])  # The client goes on writing into what it gave.
+        later = asyncio.create_task(exchange.watch_orders(BTC))
+        await asyncio.sleep(0)
+        await exchange.cancel_order(stop["id"], BTC, {"stop": True})
+        return stop, first, (await later)[-1]
+
+    stop, first, last = watched(venue, work)
+    assert first["id"] == last["id"] == stop["id"]
+    assert (first["status"], last["status"]) == ("open", "canceled")
 
 
 def test_pro_watches_balance_and_positions(venue):

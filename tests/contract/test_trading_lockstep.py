@@ -8,9 +8,10 @@ import subprocess
 from contextlib import contextmanager
 
 import pytest
+from websockets.asyncio.client import connect
 
 from flowguardian.market.records import SECOND_NS
-from tests.venue_client import Client, driven
+from tests.venue_client import Client, driven, until_closed
 from tests.venue_process import ROOT, VenueProcess, command, running_venue
 from tests.venue_trader import Trader, account_balances
 
@@ -160,6 +161,64 @@ def test_a_planned_stop_keeps_the_account(tmp_path):
     with running_venue("--place", str(place)) as venue:
         after = Trader(venue).ledger()
     assert before == after
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (b'{"changes":[["order",{"id":1}]]}\n', "cannot be read"),
+        (b"garbage\n{}\n", "line 1 of"),
+        (b'{"changes":[["countdown",{"symbol":"XRPUSDT","due_ns":9,"asked_ms":1}]]}\n', "XRPUSDT"),
+    ],
+)
+def test_an_account_that_cannot_be_used_is_an_error_that_says_why(tmp_path, lines, says):
+    (tmp_path / "venue-ledger.jsonl").write_bytes(lines)
+    started = subprocess.run(
+        command("--place", str(tmp_path / "venue-place.json")), cwd=ROOT, capture_output=True,
+        encoding="utf-8", timeout=60, check=False,
+    )  # fmt: skip
+    assert started.returncode == 2 and says in started.stderr
+    assert "Traceback" not in started.stderr
+
+
+def test_user_events_that_a_fault_delays_come_with_a_later_slice():
+    with running_venue() as venue:
+        trader = Trader(venue)
+
+        async def work(client):
+            await client.go()
+            await client.slices(2)
+            url = f"{venue.root}/private/ws/{await asyncio.to_thread(trader.key_of_stream)}"
+            async with connect(url, compression=None) as socket:
+                await asyncio.to_thread(
+                    lambda: venue.inject(kind="delay", seconds=3, streams="user@ORDER_TRADE_UPDATE@*")
+                )
+                await asyncio.to_thread(trader.order, "BUY", "0.02")
+                first = [json.loads(await asyncio.wait_for(socket.recv(), 20))["e"] for _ in range(2)]
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(socket.recv(), 0.2)
+                await client.slices(5)
+                return first, [json.loads(await asyncio.wait_for(socket.recv(), 20))["e"] for _ in range(2)]
+
+        first, late = driven(venue, work)
+    assert first == ["TRADE_LITE", "ACCOUNT_UPDATE"] and late == ["ORDER_TRADE_UPDATE"] * 2
+
+
+def test_a_cut_of_the_private_path_ends_the_user_stream_alone():
+    with running_venue() as venue:
+        trader = Trader(venue)
+
+        async def work(client):
+            await client.go()
+            url = f"{venue.root}/private/ws/{await asyncio.to_thread(trader.key_of_stream)}"
+            async with connect(url, compression=None) as socket:
+                await client.slices(1)
+                await asyncio.to_thread(lambda: venue.inject(kind="cut", path="private"))
+                slices = await client.slices(3)
+                return await until_closed(socket), slices
+
+        code, slices = driven(venue, work)
+    assert code is None and all(said["frames"]["public0"] for said, _ in slices)
 
 
 def test_a_countdown_cancels_what_nobody_renews():

@@ -6,6 +6,8 @@ from typing import Any
 import hypothesis.strategies as st
 from hypothesis import given, settings
 
+from flowguardian.execution import money
+from flowguardian.execution.portfolio_manager import PortfolioManager, Position
 from flowguardian.venue.account import fee_of, opened
 from flowguardian.venue.brackets import UNIT, brackets_of, maintenance
 from flowguardian.venue.errors import Refusal
@@ -13,6 +15,8 @@ from flowguardian.venue.state import State
 from tests.desk_samples import SYMBOLS, SmallDesk
 
 SQUARE = UNIT * UNIT
+NO_LIMITS: Any = None
+"""The engine's books as such know no limits."""
 sides = st.sampled_from([1, -1])
 fills = st.tuples(
     st.sampled_from(SYMBOLS), sides, st.integers(1, 50_000), st.integers(1, 2_000_000), st.integers(0, 10**6)
@@ -41,6 +45,27 @@ def test_the_wallet_is_explained_and_positions_are_the_sum_of_their_fills(made, 
         exact = Fraction(-held[symbol] * 10**12 * rate, SQUARE)
         assert amount <= exact < amount + 1, "funding is rounded down, once"
         assert account.wallet == before + amount == explained(account)
+
+
+@given(st.lists(fills, max_size=30))
+def test_the_engine_books_the_same_fills_to_the_last_digit(made):
+    """Two ledgers, written apart: the venue's, and the one that trades."""
+    account, engine = opened(0), PortfolioManager(NO_LIMITS)
+    for number, (symbol, side, lots, ticks, rate) in enumerate(made):
+        qty, price = lots * 100_000, ticks * 10_000_000
+        fee = fee_of(price, qty, rate)
+        assert fee == money.fee(price, qty, rate)
+        booked = account.fill(symbol, side, qty, price, fee, number)
+        position = engine.positions.setdefault(symbol, Position(symbol, "", side, number, None))
+        assert booked.realised == engine._move(position, side, qty, price, fee)
+        theirs, ours = engine.positions.get(symbol), account.position(symbol)
+        assert (ours.qty, ours.cost) == ((theirs.side * theirs.qty, theirs.cost) if theirs else (0, 0))
+        if theirs:
+            assert ours.unrealised(price + 1) == theirs.unrealised(price + 1)
+            assert account.settle(symbol, price, rate, 0) == money.funding(
+                ours.side, abs(ours.qty), price, rate
+            )
+    assert (account.realised, account.fees) == (engine.realised, engine.fees)
 
 
 @given(sides, st.lists(st.tuples(st.integers(1, 9_999), st.integers(1, 2_000_000)), min_size=1, max_size=20))

@@ -4,6 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from flowguardian.market.records import SECOND_NS
 from flowguardian.venue.errors import Refusal
 from flowguardian.venue.orders import AlgoOrder, ImpossibleMove, Order
 from tests.desk_samples import SYMBOLS, UNIT, SmallDesk, units
@@ -161,6 +162,19 @@ def test_closing_needs_no_margin_and_no_smallest_notional(desk):
     assert desk.order(-1, 0.099).status == "FILLED"
 
 
+def test_a_symbol_has_so_many_open_orders_and_no_more():
+    desk = SmallDesk(balance=10_000_000)
+    desk.print(10_000)
+    for _ in range(200):
+        desk.order(1, 0.02, 9_990)
+    with refused(-2025):
+        desk.order(1, 0.02, 9_990)
+    for _ in range(10):
+        desk.stop(1, 10_100, 0.02)
+    with refused(-4045):
+        desk.stop(1, 10_100, 0.02)
+
+
 # --- reduce only
 
 
@@ -192,13 +206,25 @@ def test_an_order_may_turn_a_position_over(desk):
 # --- amending and time
 
 
+def amend(desk, order_id, qty, price, side=1, *, reduces=False):
+    return desk.trading.amend(
+        BTC, order_id, "", side=side, qty=units(qty), price=units(price), reduces=reduces, now_ns=desk.now_ns
+    )
+
+
 def test_an_amended_order_keeps_its_id_and_may_trade(desk):
     order = desk.order(1, 0.1, 9_990)
     with refused(-5027):
-        desk.trading.amend(BTC, order.id, "", side=1, qty=units(0.1), price=units(9_990), now_ns=desk.now_ns)
+        amend(desk, order.id, 0.1, 9_990)
     with refused(-2013):
-        desk.trading.amend(BTC, 7, "", side=1, qty=units(0.1), price=units(9_990), now_ns=desk.now_ns)
-    desk.trading.amend(BTC, order.id, "", side=1, qty=units(0.2), price=units(10_000.1), now_ns=desk.now_ns)
+        amend(desk, 7, 0.1, 9_990)
+    with refused(-5025):
+        amend(desk, order.id, 0.1, 9_980, side=-1)
+    with refused(-5047):
+        amend(desk, order.id, 0.1, 9_980, reduces=True)
+    with refused(-4164):
+        amend(desk, order.id, 0.001, 9_980)
+    assert amend(desk, order.id, 0.2, 10_000.1) is order
     assert (order.status, order.filled) == ("FILLED", units(0.2))
     assert "ORDER_TRADE_UPDATE@AMENDMENT" in desk.names
 
@@ -206,8 +232,26 @@ def test_an_amended_order_keeps_its_id_and_may_trade(desk):
 def test_an_order_amended_below_what_is_filled_is_cancelled(desk):
     order = desk.order(1, 0.1, 9_990)
     desk.print(9_989, 0.06)
-    desk.trading.amend(BTC, order.id, "", side=1, qty=units(0.05), price=units(9_990), now_ns=desk.now_ns)
-    assert order.status == "CANCELED"
+    assert amend(desk, order.id, 0.05, 9_990).status == "CANCELED"
+
+
+def test_a_post_only_order_amended_to_where_it_would_take_is_cancelled(desk):
+    order = desk.order(1, 0.1, 9_990, time_in_force="GTX")
+    assert (amend(desk, order.id, 0.1, 10_000.1).status, order.filled) == ("CANCELED", 0)
+
+
+def test_what_ended_without_a_fill_is_forgotten_after_three_days_and_the_rest_after_ninety(desk):
+    filled, gone = desk.order(1, 0.1), desk.order(1, 0.1, 9_990)
+    resting = desk.order(1, 0.1, 9_980)
+    desk.trading.cancel(BTC, gone.id, "", desk.now_ns)
+
+    def seen(days):
+        at_ns = desk.now_ns + days * 24 * 3600 * SECOND_NS
+        return [one for one in (filled, gone, resting) if desk.trading.shown(one, at_ns)]
+
+    assert seen(2) == [filled, gone, resting]
+    assert seen(4) == [filled, resting]
+    assert seen(91) == []
 
 
 def test_nothing_follows_a_final_status(desk):
