@@ -47,7 +47,7 @@ def market_of(settings: Settings, manifest: Manifest) -> Market:
 
 
 def terms_of(settings: Settings, manifest: Manifest, run_dir: Path) -> Terms:
-    """The account that a live run trades on: equity and fees of its settings, keys of its ledger or new ones."""
+    """The account that a live run trades on: its equity and fees, keys of its ledger or new ones."""
     return Terms(
         keys=Keys(secrets.token_hex(32), secrets.token_hex(32)),
         balance=manifest.start_equity or units(settings.account.equity),
