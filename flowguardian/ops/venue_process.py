@@ -46,11 +46,12 @@ def market_of(settings: Settings, manifest: Manifest) -> Market:
 
 
 def terms_of(settings: Settings, run_dir: Path) -> Terms:
-    """The account that a run trades on: equity and fees of its settings, keys of its ledger or new ones."""
+    """Equity, fees and slippage of the settings; new keys, unless the ledger of the run has some."""
     return Terms(
         keys=Keys(secrets.token_hex(32), secrets.token_hex(32)),
         balance=int(settings.account.equity * UNITS),
         fees=Fees(int(settings.fees.maker * UNITS), int(settings.fees.taker * UNITS)),
+        slippage=int(settings.execution.slippage * UNITS),
         ledger=run_dir / LEDGER_FILE,
     )
 

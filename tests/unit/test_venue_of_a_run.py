@@ -15,6 +15,7 @@ def test_the_account_of_a_run_has_the_equity_and_fees_of_its_settings(tmp_path):
     terms = terms_of(Settings(), tmp_path)
     assert terms.balance == 50_000 * UNIT
     assert (terms.fees.maker, terms.fees.taker) == (20_000, 40_000)
+    assert terms.slippage == 50_000
     assert terms.ledger == tmp_path / "venue-ledger.jsonl"
     assert len(terms.keys.key) == len(terms.keys.secret) == 64
     assert terms_of(Settings(), tmp_path).keys != terms.keys
