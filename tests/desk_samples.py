@@ -32,10 +32,10 @@ class Contracts:
 class SmallDesk:
     """Account, matching, conditional orders and the venue's own doings; `events` is what was told."""
 
-    def __init__(self, balance: int = 10_000, fees: Fees | None = None) -> None:
+    def __init__(self, balance: int = 10_000, slippage: int | None = None) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.state = State(opened(balance * UNIT))
-        self.trading = Trading(Contracts(), self.state, fees or Fees(), self._told)
+        self.trading = Trading(Contracts(), self.state, Fees(), self._told, slippage)
         self.conditionals = Conditionals(self.trading)
         self.forced = Forced(self.trading, self.conditionals)
         self.now_ns = 1_700_000_000 * SECOND_NS

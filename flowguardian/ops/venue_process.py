@@ -52,6 +52,7 @@ def terms_of(settings: Settings, manifest: Manifest, run_dir: Path) -> Terms:
         keys=Keys(secrets.token_hex(32), secrets.token_hex(32)),
         balance=manifest.start_equity or units(settings.account.equity),
         fees=Fees(maker=units(settings.fees.maker), taker=units(settings.fees.taker)),
+        slippage=units(settings.execution.slippage),
         ledger=run_dir / LEDGER_FILE,
     )
 

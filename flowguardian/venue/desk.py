@@ -43,7 +43,7 @@ class Desk:
 
     def __init__(
         self, market: VenueMarket, faults: TradingFaults, *, keys: Keys, balance: int = DEFAULT_BALANCE,
-        fees: Fees | None = None, log: TradingLog | None = None,
+        fees: Fees | None = None, slippage: int | None = None, log: TradingLog | None = None,
     ) -> None:  # fmt: skip
         """Raises LedgerUnusable where the log is none of this market's account."""
         self.market, self.faults = market, faults
@@ -52,7 +52,7 @@ class Desk:
         self.state = State(opened(balance, market.start_ns))
         self._load(self.log.changes)
         self.send: Send = lambda _key, _name, _payload: None
-        self.trading = Trading(market, self.state, fees or Fees(), self._told)
+        self.trading = Trading(market, self.state, fees or Fees(), self._told, slippage)
         self.conditionals = Conditionals(self.trading)
         self.forced = Forced(self.trading, self.conditionals)
         self.trading.fill_share = lambda order: faults.fill_share(order, self.now_ns)

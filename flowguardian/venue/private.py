@@ -118,6 +118,8 @@ PRIVATE: Mapping[tuple[str, str], Route] = {
     ("GET", "/fapi/v1/allOrders"): Route(lambda p, q: p.orders.every(q), 5),
     ("DELETE", "/fapi/v1/allOpenOrders"): Route(lambda p, q: p.orders.cancel_all(q), 1),
     ("POST", "/fapi/v1/countdownCancelAll"): Route(lambda p, q: p.orders.countdown(q), 10),
+    ("GET", "/fapi/v1/forceOrders"): Route(lambda p, q: p.orders.forced(q), 20, 50),
+    ("GET", "/fapi/v1/adlQuantile"): Route(lambda p, q: p.account.quantiles(q), 5),
     ("POST", "/fapi/v1/batchOrders"): Route(lambda p, q: p.orders.place_many(q), 5, orders=5),
     ("PUT", "/fapi/v1/batchOrders"): Route(lambda p, q: p.orders.amend_many(q), 5, orders=5),
     ("DELETE", "/fapi/v1/batchOrders"): Route(lambda p, q: p.orders.cancel_many(q), 1),

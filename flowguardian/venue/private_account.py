@@ -33,6 +33,7 @@ from flowguardian.venue.rest import number
 from flowguardian.venue.shapes import MILLISECOND_NS, text
 
 _SUCCESS = {"code": 200, "msg": "success"}
+_QUANTILE = 2
 _MARGIN_TYPES = ("ISOLATED", "CROSSED")
 
 
@@ -112,6 +113,12 @@ class PrivateAccount:
     def brackets(self, params: Params) -> Any:
         symbol = self._orders.symbol(params, optional=True)
         return [bracket_row(name) for name in ([symbol] if symbol else self._desk.market.symbols)]
+
+    def quantiles(self, params: Params) -> Any:
+        """Places in the queue for ADL, 0 to 4: here a position is always in the middle of it."""
+        symbol, account = self._orders.symbol(params, optional=True), self._desk.state.account
+        names = [one.symbol for one in account.open_positions if symbol in ("", one.symbol)]
+        return [{"symbol": name, "adlQuantile": {"BOTH": _QUANTILE}} for name in names]
 
     # ---- settings
 

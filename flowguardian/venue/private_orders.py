@@ -32,6 +32,8 @@ from flowguardian.venue.shapes import MILLISECOND_NS
 from flowguardian.venue.state import Countdown
 
 _DONE = {"code": 200, "msg": "The operation of cancel all open order is done."}
+_FORCED = {"LIQUIDATION": "autoclose-", "ADL": "adl_autoclose"}
+"""autoCloseType and how the client ids of such orders begin."""
 _MOST_IN_BATCH = 5
 _MOST_CANCELLED = 10
 _NO_END = 1 << 62
@@ -167,6 +169,20 @@ class PrivateOrders:
         found = [order for order in of_symbol if order is not None]
         since_ms = within_a_week(params, self._desk.now_ns)
         listed = span(params, found, "orderId", lambda one: one.created_ns, since_ms)
+        return [self._row(order) for order in listed]
+
+    def forced(self, params: Params) -> Any:
+        """Orders that the venue made to liquidate or deleverage the account, latest last."""
+        symbol, kind = self.symbol(params, optional=True), params.get("autoCloseType", "")
+        if kind and kind not in _FORCED:
+            raise errors.invalid("autoCloseType")
+        starts = (_FORCED[kind],) if kind else tuple(_FORCED.values())
+        found = [
+            order
+            for order in self._desk.state.orders.values()
+            if order.client_id.startswith(starts) and symbol in ("", order.symbol)
+        ]
+        listed = span({"limit": "50", **params}, found, "orderId", lambda one: one.created_ns)
         return [self._row(order) for order in listed]
 
     # ---- batches

@@ -73,6 +73,8 @@ class Terms(NamedTuple):
     balance: int = DEFAULT_BALANCE
     """USDT, 1e-8."""
     fees: Fees = Fees()
+    slippage: int | None = None
+    """1e-8 ratio: takers meet the fill rule of the paper broker instead of the book that is published."""
     ledger: Path | None = None
     """File that keeps the account; it stands beside the one that keeps the place."""
 
@@ -99,8 +101,9 @@ class VenueServer:
         self.log = TradingLog(terms.ledger)
         trading_faults = TradingFaults(self.faults)
         self.desk = self.pacer.desk = Desk(
-            self.market, trading_faults, keys=terms.keys, balance=terms.balance, fees=terms.fees, log=self.log
-        )
+            self.market, trading_faults, keys=terms.keys, balance=terms.balance, fees=terms.fees,
+            slippage=terms.slippage, log=self.log,
+        )  # fmt: skip
         self.desk.send = UserStreams(self.market, self.hub, self.faults).send
         self._private = Private(self.desk)
         if waits and (place is None or place.paused):

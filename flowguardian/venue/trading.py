@@ -55,9 +55,11 @@ class Stale(NamedTuple):
 class Trading:
     """Open orders of the account against one market."""
 
-    def __init__(self, listing: Listing, state: State, fees: Fees, tell: Tell) -> None:
+    def __init__(
+        self, listing: Listing, state: State, fees: Fees, tell: Tell, slippage: int | None = None
+    ) -> None:
         self.listing, self.state, self.fees, self.tell = listing, state, fees, tell
-        self.books = Books(listing)
+        self.books = Books(listing, slippage)
         self.hide_ns = 0
         """New orders are hidden from queries for so long (a fault)."""
         self.stale_ns = 0

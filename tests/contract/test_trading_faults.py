@@ -268,6 +268,8 @@ def test_an_account_is_liquidated(trader, last):
     )
     assert executions(events) == ["CANCELED", "NEW", "CALCULATED"]
     assert events[-2]["o"]["c"].startswith("autoclose-") and events[-2]["o"]["o"] == "LIQUIDATION"
+    (forced,) = trader.get("/fapi/v1/forceOrders", autoCloseType="LIQUIDATION")
+    assert forced["status"] == "FILLED" and trader.get("/fapi/v1/forceOrders", autoCloseType="ADL") == []
     ledger = trader.ledger()
     assert held(trader) == 0 and ledger["maintenance"] == 0
     account_balances(ledger)

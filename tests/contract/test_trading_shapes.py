@@ -86,6 +86,7 @@ def requested(trader, name):
         "get_current_multi_assets_mode": ("GET", "/fapi/v1/multiAssetsMargin", {}),
         "get_current_position_mode": ("GET", "/fapi/v1/positionSide/dual", {}),
         "get_income_history": ("GET", "/fapi/v1/income", {}),
+        "position_adl_quantile_estimation": ("GET", "/fapi/v1/adlQuantile", {}),
         "query_user_rate_limit": ("GET", "/fapi/v1/rateLimit/order", {}),
         "symbol_configuration": ("GET", "/fapi/v1/symbolConfig", {}),
         "user_commission_rate": ("GET", "/fapi/v1/commissionRate", {"symbol": "BTCUSDT"}),
@@ -141,7 +142,7 @@ TRADE = [
     "cancel_all_open_orders", "change_initial_leverage", "change_margin_type", "current_all_open_orders",
     "new_algo_order", "query_algo_order", "current_all_algo_open_orders", "query_all_algo_orders",
     "new_order", "place_multiple_orders", "position_information_v2", "position_information_v3",
-    "query_current_open_order", "query_order", "modify_order",
+    "query_current_open_order", "query_order", "modify_order", "position_adl_quantile_estimation",
 ]  # fmt: skip
 
 

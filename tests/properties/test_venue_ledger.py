@@ -11,8 +11,9 @@ from flowguardian.execution.portfolio_manager import PortfolioManager, Position
 from flowguardian.venue.account import fee_of, opened
 from flowguardian.venue.brackets import UNIT, brackets_of, maintenance
 from flowguardian.venue.errors import Refusal
+from flowguardian.venue.matching import Quote, match_taker
 from flowguardian.venue.state import State
-from tests.desk_samples import SYMBOLS, SmallDesk
+from tests.desk_samples import SYMBOLS, SmallDesk, units
 
 SQUARE = UNIT * UNIT
 NO_LIMITS: Any = None
@@ -94,6 +95,43 @@ def test_maintenance_margin_has_no_step_and_grows_with_the_notional(symbol, noti
     assert 0 <= large - small <= more
     for one in brackets_of(symbol)[1:]:
         assert abs(maintenance(symbol, one.floor) - maintenance(symbol, one.floor + 1)) <= 1
+
+
+@given(
+    sides,
+    st.integers(1, 900),
+    st.integers(0, 60),
+    st.integers(1, 500),
+    st.integers(0, 500_000),
+    st.booleans(),
+)
+def test_a_taker_meets_the_fill_rule_of_the_paper_broker_when_it_is_asked_for(
+    side, lots, ticks, size, slippage, quoted
+):
+    """One rule for both: the touch up to its size, then one level at touch ± slippage, within the limit."""
+    desk = SmallDesk(balance=100_000_000, slippage=slippage)
+    desk.print(10_000)
+    if quoted:
+        desk.quote(9_999.9, 10_000.1, size / 1000)
+    limit = round(10_000 + side * (ticks - 20) / 10, 1)
+    qty = (lots + 10) / 1000
+    order = desk.order(side, qty, limit, time_in_force="IOC")
+    top = (9_999.9, size / 1000, 10_000.1, size / 1000) if quoted else (0, 0, 0, 0)
+    quote = Quote(units(10_000), *(units(part) for part in top))
+    parts = match_taker(
+        side=side, qty=units(qty), limit_price=units(limit), quote=quote, slippage=slippage, tick=units(0.1)
+    )
+    made = [(trade.qty, trade.price) for trade in desk.state.trades.values()]
+    assert merged(made) == merged(parts)
+    assert order.filled == sum(part.qty for part in parts)
+
+
+def merged(parts):
+    """Quantity by price: a level of any size at the touch is one fill here and two parts there."""
+    found: dict[int, int] = {}
+    for qty, price in parts:
+        found[price] = found.get(price, 0) + qty
+    return found
 
 
 moves = st.lists(

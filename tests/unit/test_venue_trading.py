@@ -254,6 +254,42 @@ def test_what_ended_without_a_fill_is_forgotten_after_three_days_and_the_rest_af
     assert seen(91) == []
 
 
+def test_orders_with_a_last_moment_expire_at_it(desk):
+    until_ms = desk.now_ns // 10**6 + 700_000
+    order = desk.order(1, 0.1, 9_990, time_in_force="GTD", good_till_ms=until_ms)
+    stop = desk.stop(1, 10_100, 0.1, time_in_force="GTD", good_till_ms=until_ms)
+    for now_ms in (until_ms - 1, until_ms):
+        before = order.status, stop.status
+        desk.trading.time(now_ms * 10**6)
+        desk.conditionals.time(now_ms, now_ms * 10**6)
+    assert before == ("NEW", "NEW") and (order.status, stop.status) == ("EXPIRED", "EXPIRED")
+
+
+def test_a_take_profit_is_triggered_from_the_other_side_and_rests_at_its_price(desk):
+    desk.order(1, 0.1)
+    algo = desk.stop(-1, 10_100, 0.1, type="TAKE_PROFIT", price=units(10_150), reduce_only=True)
+    desk.print(10_099.9)
+    assert algo.status == "NEW"
+    desk.quote(10_100, 10_100.2, 1)
+    desk.print(10_100)
+    order = desk.state.orders[algo.order_id]
+    assert (algo.status, order.type, order.status, order.price) == (
+        "TRIGGERED",
+        "LIMIT",
+        "NEW",
+        units(10_150),
+    )
+    desk.print(10_150.1)
+    assert (algo.status, order.status, desk.held) == ("FINISHED", "FILLED", 0)
+
+
+def test_without_quotes_the_last_trade_and_a_tick_stand_in():
+    desk = SmallDesk()
+    desk.print(10_000)
+    assert fills(desk, desk.order(1, 0.5)) == [(0.5, 10_000.1)]
+    assert fills(desk, desk.order(-1, 0.5)) == [(0.5, 9_999.9)]
+
+
 def test_nothing_follows_a_final_status(desk):
     order = desk.order(1, 0.1)
     with pytest.raises(ImpossibleMove):
