@@ -1,7 +1,7 @@
 """The account at the venue against the books: compared all the time, and trades nobody told of are found.
 
-Rule: a difference is first looked for among the account's trades; what is left of it is said in a row, and
-the engine takes no more entries. Nothing here changes the account.
+Rule: a difference is first looked for among the account's trades; what is left of it, twice in a row and with
+nothing on its way, is said in a row, and the engine takes no more entries. Nothing here changes the account.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import structlog
 from flowguardian.brokers import answers
 from flowguardian.brokers.answers import AccountState, Traded
 from flowguardian.brokers.desk import Desk, amount_text
-from flowguardian.brokers.order_track import Tracked
+from flowguardian.brokers.order_track import NEVER_ARRIVED, Report, Tracked
 from flowguardian.brokers.signed import OutcomeUnknown, Refused
 from flowguardian.brokers.venue_stops import VenueStops
 from flowguardian.execution import events as ev
@@ -29,27 +29,53 @@ _TROUBLE = (Refused, OutcomeUnknown, answers.Unreadable)
 
 
 class AccountWatch:
-    """Compares one account; `orders` are those of this run by client id."""
+    """Compares one account; `orders` are those that are not over, by client id."""
 
     def __init__(self, desk: Desk, stops: VenueStops, orders: dict[str, Tracked]) -> None:
         self._desk, self._stops, self._orders = desk, stops, orders
-        self._last_trade = dict(desk.engine.portfolio.last_fill_id)
+        self._listed: dict[str, int] = dict(desk.engine.portfolio.last_fill_id)
+        """By symbol: every trade up to this id was listed by the venue and is accounted for."""
+        self._seen: dict[str, set[int]] = {}
+        """Trades beyond it that are accounted for; between them may be some that nobody told of."""
         self._said: tuple[str, int] | None = None
+        self._suspected = ""
         self._log = structlog.get_logger("broker")
+
+    async def begin(self) -> None:
+        """Where the trades of symbols begin that this run has not traded: older ones are not its own."""
+        for symbol in self._desk.engine.instruments:
+            if symbol in self._listed:
+                continue
+            try:
+                last = await self._ask_trades(symbol, limit=1)
+            except _TROUBLE as error:
+                self._log.warning("the last trade could not be looked up", symbol=symbol, why=str(error))
+            else:
+                self._listed[symbol] = last[-1].fill.trade_id if last else 0
 
     # ---- trades
 
     def noted(self, traded: Traded) -> None:
         """A trade that is accounted for."""
-        last = self._last_trade.get(traded.symbol, 0)
-        self._last_trade[traded.symbol] = max(last, traded.fill.trade_id)
+        self._seen.setdefault(traded.symbol, set()).add(traded.fill.trade_id)
+
+    def is_noted(self, traded: Traded) -> bool:
+        """Whether a trade is accounted for already."""
+        number = traded.fill.trade_id
+        return number <= self._listed.get(traded.symbol, 0) or number in self._seen.get(traded.symbol, ())
 
     def foreign(self, traded: Traded, client_id: str) -> None:
-        """A trade that no order of the engine asked for: what it takes from a position is a fact."""
-        fill, symbol = traded.fill, traded.symbol
-        if fill.trade_id <= self._last_trade.get(symbol, 0):
+        """A trade of no order that is open here: what it takes from a position is a fact."""
+        if self.is_noted(traded):
             return
         self.noted(traded)
+        fill, symbol = traded.fill, traded.symbol
+        if (number := self._own_number(client_id)) is not None:
+            # An order of ours that counted as over: a fill always lands, and the engine says what is wrong.
+            self._desk.tell(
+                ev.OrderFilled(0, number, fill.trade_id, symbol, traded.side, fill.qty, fill.price, fill.fee)
+            )
+            return
         position = self._desk.engine.portfolio.positions.get(symbol)
         if position is None or traded.side == position.side:
             # It opens or adds: the next comparison of the account says so and stops entries.
@@ -61,31 +87,54 @@ class AccountWatch:
             ev.ClosedByVenue(0, symbol, qty, fill.price, fill.fee, fill.trade_id, next(made, own))
         )
 
-    async def missed(self, symbol: str) -> None:
-        """Trades of a symbol after the last one accounted for."""
-        last = self._last_trade.get(symbol, 0)
-        signed = self._desk.signed
-        asked: dict[str, object] = {"fromId": last + 1} if last else {}
+    def _own_number(self, client_id: str) -> int | None:
+        prefix, _, number = client_id.rpartition("-")
+        return int(number) if prefix == self._desk.options.tag and number.isdecimal() else None
+
+    async def missed(self, symbol: str) -> bool:
+        """Account for all trades of a symbol that the venue lists; False when it could not be asked."""
         try:
-            body = await self._desk.ask(signed.get(TRADES, 5, symbol=symbol, limit=PAGE, **asked))
-            for traded in answers.trades_of(body):
-                if traded.fill.trade_id > self._last_trade.get(symbol, 0):
-                    await self._place(traded)
+            while True:
+                first = self._listed.get(symbol, 0) + 1
+                page = await self._ask_trades(symbol, fromId=first, limit=PAGE)
+                await self._account_for([one for one in page if not self.is_noted(one)])
+                if page:
+                    last = page[-1].fill.trade_id
+                    self._listed[symbol] = last
+                    self._seen[symbol] = {one for one in self._seen.get(symbol, ()) if one > last}
+                if len(page) < PAGE:
+                    return True
         except _TROUBLE as error:
             self._log.warning("missed trades could not be looked up", symbol=symbol, why=str(error))
+            return False
 
-    async def _place(self, traded: Traded) -> None:
-        """A trade found by REST: of an order of ours, or of nobody's."""
-        body = await self._desk.ask(
-            self._desk.signed.get(ORDER, 1, symbol=traded.symbol, orderId=traded.venue_id)
-        )
-        client_id, report = answers.order_of(body)
-        known = self._orders.get(client_id)
-        if known is None:
-            self.foreign(traded, client_id)
-        else:
-            self.noted(traded)
-            known.reported(report)  # Who resolves it asks for its trades.
+    async def _ask_trades(self, symbol: str, **asked: object) -> list[Traded]:
+        signed = self._desk.signed
+        return answers.trades_of(await self._desk.ask(signed.get(TRADES, 5, symbol=symbol, **asked)))
+
+    async def _account_for(self, found: list[Traded]) -> None:
+        """Trades found by REST, oldest first: of an open order of ours, or of nobody's."""
+        known: dict[int, tuple[str, Report | None]] = {}
+        for traded in found:
+            if traded.venue_id not in known:
+                known[traded.venue_id] = await self._order_of(traded)
+            client_id, report = known[traded.venue_id]
+            tracked = self._orders.get(client_id)
+            if tracked is None:
+                self.foreign(traded, client_id)
+            elif report is not None:
+                self.noted(traded)
+                tracked.reported(report)  # Who resolves it asks for its trades.
+
+    async def _order_of(self, traded: Traded) -> tuple[str, Report | None]:
+        """Client id and standing of the order of a trade; "" when the venue does not know it any more."""
+        request = self._desk.signed.get(ORDER, 1, symbol=traded.symbol, orderId=traded.venue_id)
+        try:
+            return answers.order_of(await self._desk.ask(request))
+        except Refused as error:
+            if error.code != NEVER_ARRIVED:
+                raise
+            return "", None
 
     # ---- the comparison
 
@@ -96,10 +145,10 @@ class AccountWatch:
             await self._desk.pace.sleep(self._desk.options.reconcile_seconds)
 
     async def compare(self) -> None:
-        """Compare when nothing is on its way; missed trades come first."""
+        """Compare when nothing is on its way and nothing happened meanwhile; missed trades come first."""
         if self._is_moving():
             return
-        signed = self._desk.signed
+        before, signed = self._desk.activity, self._desk.signed
         try:
             balances = await self._desk.ask(signed.get("/fapi/v3/balance", 5))
             positions = await self._desk.ask(signed.get("/fapi/v3/positionRisk", 5))
@@ -108,39 +157,44 @@ class AccountWatch:
             self._log.warning("the account could not be compared", why=str(error))
             return
         await self._stops.read()
-        if self._is_moving():
-            return
         differing = self._differing(account)
-        if differing and (self._said is None or not self._said[0]):
-            for symbol in differing:
-                await self.missed(symbol)
-            if self._desk.facts:
-                return  # The books move first; the next comparison sees what is left.
-        self._tell(account, differing)
+        for symbol in differing:
+            if not await self.missed(symbol):
+                return
+        if self._desk.activity != before or self._is_moving():
+            return  # The books moved meanwhile: the next comparison sees what is left.
+        difference = self._difference(account, differing)
+        if difference and difference != self._suspected:
+            self._suspected = difference
+            return
+        self._suspected = difference
+        self._tell(account, difference)
+
+    def _is_moving(self) -> bool:
+        """Whether an order is at the venue, or on its way there or back."""
+        return bool(self._desk.facts) or any(one.sent_ns for one in self._orders.values() if not one.over)
+
+    def _held(self) -> dict[str, int]:
+        return {name: one.side * one.qty for name, one in self._desk.engine.portfolio.positions.items()}
 
     def _differing(self, account: AccountState) -> list[str]:
         held = self._held()
         symbols = sorted({*held, *account.positions})
         return [one for one in symbols if held.get(one, 0) != account.positions.get(one, 0)]
 
-    def _held(self) -> dict[str, int]:
-        return {name: one.side * one.qty for name, one in self._desk.engine.portfolio.positions.items()}
-
-    def _is_moving(self) -> bool:
-        return bool(self._desk.facts) or any(not one.over for one in self._orders.values())
-
-    def _tell(self, account: AccountState, differing: list[str]) -> None:
+    def _difference(self, account: AccountState, differing: list[str]) -> str:
         held = self._held()
-        difference = "; ".join(
+        return "; ".join(
             f"{symbol}: {amount_text(account.positions.get(symbol, 0))} at the venue, "
             f"{amount_text(held.get(symbol, 0))} in the books"
             for symbol in differing
         )
+
+    def _tell(self, account: AccountState, difference: str) -> None:
         now_ns = self._desk.now_ns()
         fresh_ns = self._desk.options.evidence_seconds * SECOND_NS
         if self._said is not None and difference == self._said[0] and now_ns - self._said[1] < fresh_ns:
             return
         self._said = (difference, now_ns)
         balance = self._desk.engine.portfolio.balance()
-        many = len(account.positions)
-        self._desk.tell(ev.AccountReconciled(0, account.wallet, balance, many, 0, difference))
+        self._desk.tell(ev.AccountReconciled(0, account.wallet, balance, len(account.positions), difference))

@@ -98,7 +98,7 @@ class _OrderUpdate(
 def order_of(body: Any) -> tuple[str, Report]:
     """(client id, report) of an order's answer."""
     found = _as(_OrderAnswer, body)
-    return found.client_order_id, Report(found.status, units(found.executed_qty), found.order_id)
+    return found.client_order_id, Report(found.status, amount(found.executed_qty), found.order_id)
 
 
 def trades_of(body: Any) -> list[Traded]:
@@ -109,7 +109,7 @@ def trades_of(body: Any) -> list[Traded]:
 
 def _traded_of(one: _Trade) -> Traded:
     fee = _fee(one.commission, one.commission_asset)
-    fill = Fill(one.id, units(one.qty), units(one.price), fee)
+    fill = Fill(one.id, amount(one.qty), amount(one.price), fee)
     return Traded(one.symbol, one.order_id, side_of(one.side), fill)
 
 
@@ -117,19 +117,27 @@ def event_of(body: Any) -> OrderEvent:
     """The order event in an ORDER_TRADE_UPDATE."""
     found = _as(_OrderUpdate, body.get("o"))
     traded = None
-    if found.trade_id and (qty := units(found.last_qty)):
-        fill = Fill(found.trade_id, qty, units(found.last_price), _fee(found.fee, found.fee_asset))
+    if found.trade_id and (qty := amount(found.last_qty)):
+        fill = Fill(found.trade_id, qty, amount(found.last_price), _fee(found.fee, found.fee_asset))
         traded = Traded(found.symbol, found.venue_id, side_of(found.side), fill)
-    report = Report(found.status, units(found.executed), found.venue_id)
+    report = Report(found.status, amount(found.executed), found.venue_id)
     return OrderEvent(found.symbol, found.client_id, report, traded)
 
 
 def account_of(balances: Any, positions: Any) -> AccountState:
     """The account from its balance and position answers (v3)."""
     wallets = [_as(_Balance, one) for one in _listed(balances)]
-    wallet = next((units(one.balance) for one in wallets if one.asset == QUOTE), 0)
+    wallet = next((amount(one.balance) for one in wallets if one.asset == QUOTE), 0)
     held = [_as(_Position, one) for one in _listed(positions)]
-    return AccountState(wallet, {one.symbol: amount for one in held if (amount := units(one.position_amt))})
+    return AccountState(wallet, {one.symbol: qty for one in held if (qty := amount(one.position_amt))})
+
+
+def amount(text: str) -> int:
+    """An amount in units of 1e-8; raises Unreadable for what is none."""
+    try:
+        return units(text)
+    except (ValueError, ArithmeticError) as error:
+        raise Unreadable(f"an amount {str(text)[:40]!r}: {error}") from error
 
 
 def side_of(word: str) -> int:
@@ -139,12 +147,12 @@ def side_of(word: str) -> int:
     return 1 if word == "BUY" else -1
 
 
-def _fee(amount: str, asset: str | None) -> int:
-    if asset not in (QUOTE, None) and units(amount):
+def _fee(text: str, asset: str | None) -> int:
+    if asset not in (QUOTE, None) and amount(text):
         raise Unreadable(
             f"a fee in {asset}: the books are in {QUOTE}. Switch off paying fees in {asset} at the venue."
         )
-    return units(amount)
+    return amount(text)
 
 
 def _listed(body: Any) -> list[Any]:

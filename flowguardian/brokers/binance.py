@@ -7,7 +7,7 @@ and unknown leaves only on evidence from the venue. Nothing here decides a trade
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
@@ -22,7 +22,6 @@ from flowguardian.brokers.user_stream import UserStream
 from flowguardian.brokers.venue_stops import VenueStops
 from flowguardian.execution import events as ev
 from flowguardian.execution.engine import Engine
-from flowguardian.execution.money import units
 from flowguardian.execution.orders import OrderState
 from flowguardian.feeds.base import VenueUnreachable
 from flowguardian.feeds.pace import Pace
@@ -32,6 +31,9 @@ PROOF_NS = RECV_WINDOW_MS * 1_000_000 + SECOND_NS
 """After so long an order that the venue does not know cannot arrive any more (DESIGN §3c)."""
 STREAM_SECONDS = 30.0
 _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.5, 8.0
+_FORGOTTEN_NS = 20 * SECOND_NS
+"""So long after a refused exit the next one is another matter."""
+_MOST_TRADES = 1000
 
 
 class LiveBroker(VenueBroker):
@@ -51,17 +53,19 @@ class LiveBroker(VenueBroker):
         self._desk = Desk(signed, engine, options, pace=pace, now_ns=now_ns, on_facts=on_facts)
         self._signed, self._pace = signed, pace
         self._orders: dict[str, Tracked] = {}
-        """By client id: everything of this process that may still be spoken of."""
+        """By client id: what is not over."""
         self._stops = VenueStops(self._desk)
         self.account = AccountWatch(self._desk, self._stops, self._orders)
         self._stream = UserStream(stream_base, signed, self._heard, self._is_up, pace)
-        self._failed_exits: dict[str, int] = {}
+        self._failed_exits: dict[str, tuple[int, int]] = {}
+        """Refused exits in a row and the moment of the last, by symbol."""
         self._log = structlog.get_logger("broker")
 
     # ---- what the loop uses
 
     def submit(self, order: ev.OrderRequested) -> int:
         """Take an order that is in the journal; it leaves at the next turn of the event loop."""
+        self._desk.activity += 1
         self._desk.spawn(self._send(self._track(order)))
         return order.ts_ns
 
@@ -72,6 +76,10 @@ class LiveBroker(VenueBroker):
         found = list(self._desk.facts)
         self._desk.facts.clear()
         return found
+
+    def beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside the loop; `take` raises what ends it."""
+        self._desk.spawn(work)
 
     def protect(self) -> None:
         """See to the stops at the venue."""
@@ -87,7 +95,8 @@ class LiveBroker(VenueBroker):
         for order in list(self._desk.engine.portfolio.orders.values()):
             unknown = order.state is OrderState.UNKNOWN
             tracked = self._track(order.request, order.filled, is_unknown=unknown)
-            tracked.sent_ns = order.request.ts_ns
+            # An earlier process may have sent it as late as just now.
+            tracked.sent_ns = self._desk.now_ns()
             tracked.unknown()
             self._desk.spawn(self._resolve(tracked))
         self._stream.begin()
@@ -99,6 +108,7 @@ class LiveBroker(VenueBroker):
                 "Look at the key, the network and the venue's status page; the run resumes where it stopped."
             ) from None
         await self._stops.read()
+        await self.account.begin()
         self._desk.spawn(self.account.keep_comparing())
 
     async def settle(self, seconds: float) -> None:
@@ -122,9 +132,13 @@ class LiveBroker(VenueBroker):
     async def _send(self, tracked: Tracked) -> None:
         order = tracked.order
         is_exit = order.purpose is ev.Purpose.EXIT
-        if is_exit and (failures := self._failed_exits.get(order.symbol, 0)):
+        failures, last_ns = self._failed_exits.get(order.symbol, (0, 0))
+        if self._desk.now_ns() - last_ns > _FORGOTTEN_NS:
+            failures = 0
+        if is_exit and failures:
             # What the venue refused is asked again, and not in a storm.
-            await self._pace.pause(min(_LONGEST_LOOK_SECONDS, _FIRST_LOOK_SECONDS * 2.0**failures))
+            grown = _FIRST_LOOK_SECONDS * 2.0 ** min(failures, 10)
+            await self._pace.pause(min(_LONGEST_LOOK_SECONDS, grown))
         now_ns = self._desk.now_ns()
         if not is_exit and now_ns - order.ts_ns > self._desk.options.max_send_age_seconds * SECOND_NS:
             tracked.unsent()
@@ -139,9 +153,10 @@ class LiveBroker(VenueBroker):
         except (OutcomeUnknown, answers.Unreadable) as error:
             self._log.warning("outcome unknown", order=order.order_id, why=str(error))
             tracked.unknown()
-        if is_exit:
-            failures = self._failed_exits.get(order.symbol, 0) + 1
-            self._failed_exits[order.symbol] = failures if tracked.is_refused else 0
+        tracked.sent_ns = self._desk.now_ns()
+        if is_exit and tracked.is_refused:
+            self._failed_exits[order.symbol] = (failures + 1, tracked.sent_ns)
+            await self.account.missed(order.symbol)  # Somebody else may have closed it.
         self._changed(tracked)
         await self._resolve(tracked)
 
@@ -159,21 +174,21 @@ class LiveBroker(VenueBroker):
                 delay = min(_LONGEST_LOOK_SECONDS, 2 * delay)
 
     async def _look_at(self, tracked: Tracked) -> None:
-        symbol, client_id = tracked.order.symbol, tracked.client_id
+        symbol, client_id, asked_ns = tracked.order.symbol, tracked.client_id, self._desk.now_ns()
         try:
             request = self._signed.get(ORDER, 1, symbol=symbol, origClientOrderId=client_id)
             tracked.reported(answers.order_of(await self._desk.ask(request))[1])
         except Refused as error:
             # Only the venue's own word that there is none counts; a network that fails proves nothing.
             if error.code == NEVER_ARRIVED:
-                tracked.absent(self._desk.now_ns(), PROOF_NS)
+                tracked.absent(asked_ns, PROOF_NS)
         except (OutcomeUnknown, answers.Unreadable) as error:
             self._log.warning("an order could not be looked up", order=tracked.order.order_id, why=str(error))
 
     async def _look_at_trades(self, tracked: Tracked) -> None:
         symbol = tracked.order.symbol
         try:
-            request = self._signed.get(TRADES, 5, symbol=symbol, orderId=tracked.venue_id)
+            request = self._signed.get(TRADES, 5, symbol=symbol, orderId=tracked.venue_id, limit=_MOST_TRADES)
             found = answers.trades_of(await self._desk.ask(request))
             tracked.listed(traded.fill for traded in found)
             for traded in found:
@@ -183,18 +198,25 @@ class LiveBroker(VenueBroker):
 
     def _changed(self, tracked: Tracked) -> None:
         self._desk.tell(*tracked.facts(0))
+        if tracked.over:
+            # Its trades are accounted for: what is still said of it changes nothing.
+            self._orders.pop(tracked.client_id, None)
 
     # ---- the user stream
 
     def _heard(self, event: dict[str, Any]) -> None:
         """An event, in the order of the venue."""
         kind = event.get("e")
-        if kind == "ORDER_TRADE_UPDATE":
-            self._order_event(answers.event_of(event))
-        elif kind == "ALGO_UPDATE":
-            self._stops.heard(event.get("o", {}))
-        elif kind == "ACCOUNT_UPDATE":
-            self._account_event(event.get("a", {}))
+        try:
+            if kind == "ORDER_TRADE_UPDATE":
+                self._order_event(answers.event_of(event))
+            elif kind == "ALGO_UPDATE":
+                self._stops.heard(event.get("o", {}))
+            elif kind == "ACCOUNT_UPDATE":
+                self._account_event(event.get("a", {}))
+        except answers.Unreadable as error:
+            # Orders of ours are asked for by REST as well; of others' the comparison sees what matters.
+            self._log.warning("an event could not be read", kind=kind, why=str(error))
 
     def _order_event(self, found: answers.OrderEvent) -> None:
         tracked = self._orders.get(found.client_id)
@@ -211,7 +233,8 @@ class LiveBroker(VenueBroker):
     def _account_event(self, body: dict[str, Any]) -> None:
         if body.get("m") != "FUNDING_FEE":
             return
-        amount = sum(units(one.get("bc", "0")) for one in body.get("B", ()) if one.get("a") == answers.QUOTE)
+        changes = (one.get("bc", "0") for one in body.get("B", ()) if one.get("a") == answers.QUOTE)
+        amount = sum(answers.amount(change) for change in changes)
         symbols = [one["s"] for one in body.get("P", ())]
         if amount:
             self._desk.tell(ev.FundingSettled(0, symbols[0] if symbols else "", 0, 0, amount))
@@ -222,14 +245,10 @@ class LiveBroker(VenueBroker):
             self._desk.spawn(self._catch_up())
 
     async def _catch_up(self) -> None:
-        """Trades since the last known one of every symbol, and what became of every open order."""
+        """Trades that nobody told of, and the stops; every open order is being asked for already."""
         for symbol in tuple(self._desk.engine.instruments):
             await self.account.missed(symbol)
-        for tracked in [one for one in self._orders.values() if not one.over and one.sent_ns]:
-            await self._look_at(tracked)
-            if tracked.lacks_fills:
-                await self._look_at_trades(tracked)
-            self._changed(tracked)
+        await self._stops.read()
 
 
 def _parameters(tracked: Tracked) -> dict[str, object]:

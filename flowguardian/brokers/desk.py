@@ -18,6 +18,8 @@ from flowguardian.execution.events import Row
 from flowguardian.execution.money import decimal
 from flowguardian.feeds.pace import Pace
 
+_HOPS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class LiveOptions:
@@ -49,6 +51,8 @@ class Desk:
         self.signed, self.engine, self.options, self.pace = signed, engine, options, pace
         self.now_ns = now_ns
         self.facts: deque[Row] = deque()
+        self.activity = 0
+        """Grows with every order and every fact: what was asked before may be old."""
         self._on_facts = on_facts
         self._tasks: set[asyncio.Task[None]] = set()
         self._requests = 0
@@ -58,6 +62,7 @@ class Desk:
     def tell(self, *facts: Row) -> None:
         """Add facts that are proved."""
         if facts:
+            self.activity += 1
             self.facts.extend(facts)
             self._on_facts()
 
@@ -74,10 +79,13 @@ class Desk:
 
     async def quiet(self, seconds: float) -> bool:
         """Wait, a bounded time, until no request is on its way."""
-        for _ in range(4):
-            await asyncio.sleep(0)  # A task that was just started gets to its request.
         try:
-            await asyncio.wait_for(self._quiet.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                for _ in range(_HOPS):
+                    await asyncio.sleep(0)  # A task that was just started gets to its request.
+                while self._requests:
+                    await self._quiet.wait()
+                    await asyncio.sleep(0)  # One request may be followed by another at once.
         except TimeoutError:
             return False
         return True

@@ -55,7 +55,7 @@ class Tracked:
         self.order, self.client_id = order, client_id
         self.venue_id = 0
         self.sent_ns = 0
-        """Run clock of the attempt; 0 = not sent."""
+        """Run clock at the end of the last attempt to send it; 0 = not sent."""
         self.over = False
         """Nothing more can happen to it, and everything is in the books."""
         self._status = ""
@@ -121,9 +121,9 @@ class Tracked:
         """It was sent, and what became of it was not said."""
         self._is_unknown = True
 
-    def absent(self, at_ns: int, proof_ns: int) -> None:
-        """The venue does not know it; proof when it cannot arrive any more, `proof_ns` after the attempt."""
-        if not self.was_seen and at_ns > self.sent_ns + proof_ns:
+    def absent(self, asked_ns: int, proof_ns: int) -> None:
+        """The venue did not know it when asked: proof when that was `proof_ns` after the attempt."""
+        if not self.was_seen and asked_ns > self.sent_ns + proof_ns:
             self.refused(NEVER_ARRIVED, "it never arrived")
 
     # ---- what follows

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -25,6 +26,8 @@ NOT_EXECUTED = ("Service Unavailable", "-1008")
 """Texts of a 503 that mean a definite failure (API documentation, general info, HTTP 503)."""
 WRONG_TIME = -1021
 """The timestamp was too early or too late; the request was not executed."""
+_TRADING_SHARE = 0.95
+"""Of the request weight that orders, stops and cancels may use; questions leave them the difference."""
 _TOO_MUCH = frozenset({418, 429})
 _NS_PER_MS = 1_000_000
 
@@ -112,7 +115,8 @@ class Signed:
         self._ahead_ms = int(body["serverTime"]) - self._venue_ns() // _NS_PER_MS
 
     async def _once(self, method: str, path: str, weight: int, params: Mapping[str, object] | None) -> Any:
-        wait_ms = self._limiter.wait_ms(weight, self._run_ms())
+        share = None if method == "GET" else _TRADING_SHARE
+        wait_ms = self._limiter.wait_ms(weight, self._run_ms(), share=share)
         if wait_ms:
             raise Refused(0, f"not sent: the request limit leaves no room for another {wait_ms} ms")
         if self._session is None:
@@ -126,7 +130,10 @@ class Signed:
                 if answer.status in _TOO_MUCH:
                     text = body[:500].decode("utf-8", "replace")
                     venue_ms = self._venue_ns() // _NS_PER_MS
-                    self._limiter.refused(answer.status, answer.headers, text, self._run_ms(), venue_ms)
+                    self._limiter.refused(
+                        answer.status, answer.headers, text, self._run_ms(), venue_ms,
+                        host_ms=time.time_ns() // _NS_PER_MS,
+                    )  # fmt: skip
                 return outcome_of(answer.status, body)
         except aiohttp.ClientConnectorError as error:
             raise Refused(0, f"not sent: {type(error).__name__}") from None

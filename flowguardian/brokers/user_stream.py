@@ -77,7 +77,7 @@ class UserStream:
                 self.last_error = f"{type(error).__name__}: {error}"
             finally:
                 self.up.clear()
-            grown = min(_LONGEST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2.0**failures)
+            grown = min(_LONGEST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2.0 ** min(failures, 10))
             failures += 1
             await self._pace.pause(grown * (0.5 + self._jitter() / 2))
 
@@ -85,13 +85,14 @@ class UserStream:
         renewing = asyncio.create_task(self._renew(socket))
         try:
             async for frame in socket:
+                event: Any = None
                 with suppress(msgspec.DecodeError):
                     event = msgspec.json.decode(frame)
-                    if not isinstance(event, dict):
-                        continue
-                    if event.get("e") == EXPIRED:
-                        return
-                    self._on_event(event)
+                if not isinstance(event, dict):
+                    continue
+                if event.get("e") == EXPIRED:
+                    return
+                self._on_event(event)
         finally:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)

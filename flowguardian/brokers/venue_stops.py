@@ -53,7 +53,7 @@ class VenueStops:
         self._told_naked &= bare.keys()
         for symbol, since_ns in bare.items():
             late = now_ns - since_ns > self._desk.options.naked_seconds * SECOND_NS
-            if late and not positions[symbol].exit_order_id and symbol not in self._told_naked:
+            if late and symbol not in self._told_naked:
                 self._told_naked.add(symbol)
                 self._log.error("a position has no stop at the venue", symbol=symbol)
                 self._desk.tell(ev.PositionNaked(0, symbol, since_ns, "the venue has not confirmed a stop"))

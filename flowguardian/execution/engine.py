@@ -192,8 +192,14 @@ class Engine:
 
     def _apply_closed_by_venue(self, row: ev.ClosedByVenue) -> None:
         self._findings += check_fill_id(row, self.portfolio)
-        self.portfolio.last_fill_id[row.symbol] = row.fill_id
-        self._apply_liquidation(row)
+        self.portfolio.last_fill_id[row.symbol] = max(
+            row.fill_id, self.portfolio.last_fill_id.get(row.symbol, 0)
+        )
+        if row.symbol in self.portfolio.positions:
+            self._apply_liquidation(row)
+        else:
+            self._moved = None
+            self._findings.append(("I02", f"fill {row.fill_id} closed {row.symbol}, which is not held"))
 
     def _apply_funding(self, row: ev.FundingSettled) -> None:
         self.portfolio.fund(row)

@@ -164,7 +164,6 @@ class AccountReconciled(Row, frozen=True, gc=False):
     wallet: int
     balance: int
     positions: int
-    orders: int
     difference: str
 
 

@@ -50,12 +50,15 @@ class Limiter:
     def reason(self) -> str:
         return self._state.reason
 
-    def wait_ms(self, weight: int, now_ms: int) -> int:
-        """How long to wait before a request of this weight may be sent; 0 = now."""
+    def wait_ms(self, weight: int, now_ms: int, *, share: float | None = None) -> int:
+        """How long to wait before a request of this weight may be sent; 0 = now.
+
+        `share` of the limit instead of the usual one: what only reads leaves room for what trades.
+        """
         if now_ms < self._state.banned_until_ms:
             return self._state.banned_until_ms - now_ms
         self._turn(now_ms)
-        if self.used and self.used + weight > self.limit * self._share:
+        if self.used and self.used + weight > self.limit * (share or self._share):
             return _MINUTE_MS - now_ms % _MINUTE_MS
         return 0
 

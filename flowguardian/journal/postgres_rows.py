@@ -214,6 +214,10 @@ def _liquidated(row: ev.Liquidated) -> Columns:
     return nobody | {"symbol": row.symbol, **_amounts(row, "qty", "price", "fee")}
 
 
+def _closed_by_venue(row: ev.ClosedByVenue) -> Columns:
+    return _liquidated(row) | {"fill_id": row.fill_id}
+
+
 _NO_POSITION: Columns = dict.fromkeys(
     (
         "strategy",
@@ -313,7 +317,7 @@ _WRITERS: Mapping[str, tuple[str, _Writer]] = {
         (ev.OrderExpired, tables.ORDERS, _expired),
         (ev.OrderFilled, tables.FILLS, _filled),
         (ev.Liquidated, tables.FILLS, _liquidated),
-        (ev.ClosedByVenue, tables.FILLS, _liquidated),
+        (ev.ClosedByVenue, tables.FILLS, _closed_by_venue),
         (ev.PositionOpened, tables.POSITIONS, _opened),
         (ev.PositionIncreased, tables.POSITIONS, _increased),
         (ev.PositionReduced, tables.POSITIONS, _position_reduced),

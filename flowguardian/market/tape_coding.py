@@ -10,6 +10,7 @@ from __future__ import annotations
 import lzma
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
@@ -51,7 +52,10 @@ def pieces_of(data: bytes) -> Iterator[bytes]:
 def _piece(data: bytes, counts: Sequence[int]) -> bytes:
     """Coded, unless something in its headers is not as a writer makes it: then as it is."""
     coded = encode(data, counts)
-    return coded if decode(coded, len(data)) == data else _packed(b"R", data)
+    with suppress(CodingError):
+        if decode(coded, len(data)) == data:
+            return coded
+    return _packed(b"R", data)
 
 
 def encode(data: bytes, counts: Sequence[int]) -> bytes:

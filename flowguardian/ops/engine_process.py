@@ -20,6 +20,7 @@ import numpy.typing as npt
 import structlog
 
 from flowguardian import __version__
+from flowguardian.brokers.base import VenueBroker
 from flowguardian.execution import events as ev
 from flowguardian.execution.loop import MarketLoop
 from flowguardian.execution.portfolio_manager import PortfolioManager
@@ -185,6 +186,13 @@ class EngineProcess:
         self.loop.record_to(self._recorder, self._trading.broker)
         await self._trading.start()
 
+    async def _stop_trading(self) -> None:
+        """Nothing of the broker goes on: a second one beside it would book everything twice."""
+        if self._trading is not None:
+            self.loop.record_to(self._recorder, VenueBroker())
+            await self._trading.close()
+            self._trading = None
+
     def _warmed_ns(self) -> int:
         rows = next(self._recorded(), None)
         return int(rows["venue_ns"].max()) if rows is not None and rows["kind"][0] == Kind.HISTORY else 0
@@ -220,18 +228,23 @@ class EngineProcess:
         """From start to end; returns the reason of the end. Raises FeedError."""
         working = asyncio.current_task()
         idling = asyncio.create_task(self._idle(working))
+        # What ends it ends the process: a loop that went on would not be the one in the journal.
+        idling.add_done_callback(
+            lambda task: working.cancel() if working and not task.cancelled() and task.exception() else None
+        )
         try:
             await self._prepare_patiently()
             return await self.run()
         except asyncio.CancelledError:
+            if idling.done() and not idling.cancelled() and (error := idling.exception()) is not None:
+                raise error from None
             if not self._stopping:
                 raise
             return await self._stopped()
         finally:
             idling.cancel()
             await asyncio.gather(idling, return_exceptions=True)
-            if self._trading is not None:
-                await self._trading.close()
+            await self._stop_trading()
             await self.feed.close()
 
     async def _prepare_patiently(self) -> None:
@@ -244,6 +257,7 @@ class EngineProcess:
                 if not self.loop.engine.live:
                     raise
                 structlog.get_logger("engine").warning("the venue is away", why=str(error), wait=delay)
+                await self._stop_trading()
                 await self.feed.close()
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, LONGEST_WAIT_SECONDS)

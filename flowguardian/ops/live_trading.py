@@ -6,7 +6,6 @@ nothing is on its way; by the wall clock a fact is taken as soon as it is there.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from flowguardian.brokers.binance import LiveBroker
 from flowguardian.brokers.desk import LiveOptions
 from flowguardian.brokers.signed import Keys, Signed
 from flowguardian.execution.loop import MarketLoop
+from flowguardian.feeds.base import VenueRefused
 from flowguardian.feeds.binance import BinanceFeed
 
 KEY_VARIABLE, SECRET_VARIABLE = "FLOWGUARDIAN_API_KEY", "FLOWGUARDIAN_API_SECRET"
@@ -26,7 +26,7 @@ _MOST_ROUNDS = 100
 """Facts lead to orders, orders to facts: an exit that is refused at once must not stop the market."""
 
 
-class KeysMissing(Exception):
+class KeysMissing(VenueRefused):
     """There is no key for the venue."""
 
 
@@ -89,10 +89,14 @@ class LiveTrading:
         """A fact is there; by the wall clock it is taken at the next turn of the event loop."""
         if not self._sliced and not self._pumping:
             self._pumping = True
-            asyncio.get_running_loop().call_soon(self._pump)
+            # A task, whose end is looked at: an error in a callback would be told to nobody.
+            self.broker.beside(self._pump_later())
+
+    async def _pump_later(self) -> None:
+        self._pumping = False
+        self._pump()
 
     def _pump(self) -> bool:
-        self._pumping = False
         facts = self.broker.take()
         for fact in facts:
             self._loop.fact(msgspec.structs.replace(fact, ts_ns=self._loop.now_ns))

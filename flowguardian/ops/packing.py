@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import lzma
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,12 +26,15 @@ from flowguardian.ops.ops_journal import FILE_NAME as OPS
 from flowguardian.ops.ownership import ENGINE_LOCK, RUN_LOCK, owned
 from flowguardian.ops.platform_files import replace
 from flowguardian.ops.venue_process import PLACE_FILE
+from flowguardian.venue.trading_log import LEDGER_FILE
 
+_KINDS = ("bars", "trades", "tape")
 INDEX, RECORDS = "pack.json", "records.xz"
 FORMAT = 1
 _DATABASES = (JOURNAL, OPS, COMMANDS, OUTBOX)
-_KEPT = (*_DATABASES, *(f"{name}-wal" for name in _DATABASES), PLACE_FILE)
+_KEPT = (*_DATABASES, *(f"{name}-wal" for name in _DATABASES), PLACE_FILE, LEDGER_FILE)
 """Beside the manifest and the tape: what a resume and a judge read."""
+_RUN_ID = re.compile(r"(?!\.+$)[^\\/:*?\"<>|\x00-\x1f]{1,200}")
 _PATH = re.compile(r"(tape/)?[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -110,6 +112,8 @@ def read_index(place: Path) -> Pack:
         raise PackError(
             f"{place} has format {index.format}, this version reads {FORMAT}. Use a newer version."
         )
+    if not _RUN_ID.fullmatch(index.run_id):
+        raise PackDamaged(f"{place / INDEX} names a run that no folder can hold: {index.run_id!r}.")
     if wrong := [file.path for file in index.files if not _PATH.fullmatch(file.path)]:
         raise PackDamaged(f"{place / INDEX} names a file outside of a run: {wrong[0]!r}. Do not trust it.")
     return index
@@ -166,16 +170,20 @@ def _only_a_pack_of(run_id: str, target: Path) -> None:
 @contextmanager
 def _made_whole(target: Path) -> Iterator[Path]:
     """A folder that takes the place of `target` when everything in it is written, or leaves no trace."""
-    beside = target.with_name(f"{target.name}.new")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    try:
-        yield beside
+    target = target.absolute()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f"{target.name}.", dir=target.parent) as beside:
+        new, old = Path(beside) / "new", Path(beside) / "old"
+        new.mkdir()
+        yield new
         if target.exists():
-            shutil.rmtree(target)
-        replace(beside, target)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+            replace(target, old)
+        try:
+            replace(new, target)
+        except OSError:
+            if old.exists():
+                replace(old, target)
+            raise
 
 
 def _records(run_dir: Path, manifest: Manifest) -> tuple[list[PackedFile], bytes]:
@@ -223,7 +231,13 @@ def _decompressed(path: Path, size: int) -> bytes:
 def _nameless(market: str) -> str:
     """A market's specification with the name of its file alone."""
     path = market_path(market)
-    return market.replace(str(path), path.name) if path is not None else market
+    return _with_path(market, path.name) if path is not None else market
+
+
+def _with_path(market: str, path: str) -> str:
+    """The specification with another path to its file."""
+    kind, colon, _ = market.partition(":")
+    return f"{kind}:{path}" if colon and kind in _KINDS else path
 
 
 def market_path(market: str) -> Path | None:
@@ -231,7 +245,7 @@ def market_path(market: str) -> Path | None:
     if not market or market.startswith("synthetic:"):
         return None
     kind, colon, rest = market.partition(":")
-    return Path(rest if colon and kind in ("bars", "trades", "tape") else market)
+    return Path(rest if colon and kind in _KINDS else market)
 
 
 def _market_sha256(manifest: Manifest) -> str:
@@ -249,9 +263,7 @@ def _place_market(path: Path, market: Path, wanted: str) -> None:
         raise PackError("this run reads no market file: leave --market out.")
     if not market.is_file():
         raise PackError(f"{market} is not there. Name the file {named.name} as it lies on this machine.")
-    moved = msgspec.structs.replace(
-        manifest, market=manifest.market.replace(str(named), str(market.absolute()))
-    )
+    moved = msgspec.structs.replace(manifest, market=_with_path(manifest.market, str(market.absolute())))
     if wanted and _market_sha256(moved) != wanted:
         raise PackError(f"{market} is another market than the run read: its SHA-256 is not {wanted[:12]}….")
     path.write_bytes(msgspec.json.format(msgspec.json.encode(moved)))
