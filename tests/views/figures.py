@@ -30,7 +30,7 @@ HERE: Mapping[str, set[str]] = {
         "BudgetOver", "LimitShadowed", "TradingStateChanged", "InvariantViolated",
     },
     "orders": {"OrderRequested", "OrderRejected", "OrderUnknown", "OrderUnsent", "OrderExpired"},
-    "fills": {"OrderFilled", "Liquidated"},
+    "fills": {"OrderFilled", "Liquidated", "ClosedByVenue"},
     "positions": {
         "PositionOpened", "PositionIncreased", "PositionReduced", "PositionClosed", "FundingSettled",
     },
