@@ -37,8 +37,8 @@ HERE: Mapping[str, set[str]] = {
     "checkpoints": {"CheckpointTaken"},
     "lifecycle": {
         "InstrumentsSet", "SegmentStarted", "SegmentEnded", "WentLive", "FeedGap", "CommandReceived",
-        "TimerFired", "StreamWentSilent", "StreamRecovered", "ClockMeasured", "StopConfirmed", "PositionNaked",
-        "AccountReconciled",
+        "TimerFired", "StreamWentSilent", "StreamRecovered", "ClockMeasured", "StopConfirmed",
+        "PositionNaked", "AccountReconciled",
     },
 }  # fmt: skip
 """Which rows of the journal stand in which table; `equity` and `incidents` are made of them and of ops.db."""
