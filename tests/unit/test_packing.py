@@ -190,3 +190,29 @@ def test_a_folder_that_is_no_run_is_said(tmp_path: Path) -> None:
         pack(tmp_path, tmp_path / "packed")
     with pytest.raises(PackError, match="is not a pack"):
         unpack(tmp_path, tmp_path / "run")
+
+
+def test_a_pack_of_a_run_that_no_folder_can_hold_is_not_opened(run_dir: Path, tmp_path: Path) -> None:
+    index = pack(run_dir, tmp_path / "packed")
+    for name in ("../../evil", "a/b", "C:\\x", "..", ""):
+        bad = msgspec.structs.replace(index, run_id=name)
+        (tmp_path / "packed" / INDEX).write_bytes(msgspec.json.encode(bad))
+        with pytest.raises(PackDamaged, match="no folder can hold"), opened(tmp_path / "packed"):
+            pass
+
+
+def test_a_folder_beside_the_pack_is_nobodys_to_delete(run_dir: Path, tmp_path: Path) -> None:
+    beside = tmp_path / "packed.new"
+    beside.mkdir()
+    (beside / "mine.txt").write_text("mine", encoding="utf-8")
+    pack(run_dir, tmp_path / "packed")
+    pack(run_dir, tmp_path / "packed")
+    assert (beside / "mine.txt").read_text(encoding="utf-8") == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["packed", "packed.new", "한글 폴더"])
+
+
+def test_a_market_file_named_like_its_kind_is_found(tmp_path: Path) -> None:
+    (tmp_path / "bars").write_bytes(b"the market")
+    pack(run_at(tmp_path / "run", tmp_path / "bars"), tmp_path / "packed")
+    unpack(tmp_path / "packed", tmp_path / "again", tmp_path / "bars")
+    assert read_manifest(tmp_path / "again").market == f"bars:{tmp_path / 'bars'}"
