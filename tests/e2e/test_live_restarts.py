@@ -11,15 +11,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from flowguardian.execution import events as ev
+from flowguardian.feeds.base import VenueUnreachable
 from flowguardian.journal.journal import JOURNAL, read_rows
+from flowguardian.ops import engine_process
+from flowguardian.ops.live_trading import LiveTrading
 from tests.e2e.faulted import SYMBOLS, Faulted, faulted
-from tests.e2e.live_stories import LiveStory
-from tests.e2e.real_runs import ROOT, surroundings
+from tests.e2e.live_stories import LiveStory, run_live
+from tests.e2e.real_runs import ROOT, rows, surroundings, wait_until
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
 pytestmark = pytest.mark.slow
@@ -64,3 +68,45 @@ def test_an_engine_killed_at_random_moments_sends_nothing_twice_and_loses_nothin
     assert len(sent) > 30 and told.of(ev.OrderUnknown)
     ended = {record.kind for record, _ in read_rows(run_dir / JOURNAL)}
     assert "PositionNaked" not in ended and len(SYMBOLS) == 3
+
+
+@POSIX
+def test_a_start_that_is_tried_again_leaves_no_second_broker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two brokers beside one loop would book every fill twice."""
+    begin, end = LiveTrading.start, LiveTrading.close
+    said: list[str] = []
+
+    async def start(self: LiveTrading) -> None:
+        await begin(self)
+        said.append("started")
+        if len(said) == 1:
+            raise VenueUnreachable("the user data stream does not come up")
+
+    async def close(self: LiveTrading) -> None:
+        said.append("closed")
+        await end(self)
+
+    monkeypatch.setattr(LiveTrading, "start", start)
+    monkeypatch.setattr(LiveTrading, "close", close)
+    monkeypatch.setattr(engine_process, "FIRST_WAIT_SECONDS", 0.05)
+    run_dir = tmp_path / "run"
+    with faulted(run_dir, minutes=120, mode=ev.LIVE) as run:
+        kill_when(run, lambda: any(isinstance(row, ev.OrderFilled) for row in rows(run_dir)))
+        told = run_live(run)
+    told.holds()
+    assert said == ["started", "closed", "started", "closed"] and told.sent_twice() == []
+
+
+def kill_when(run: Faulted, condition: Callable[[], object]) -> None:
+    """Start the engine and kill it as soon as something is so."""
+    argv = [sys.executable, "-m", "flowguardian.ops.engine_process", str(run.run_dir)]
+    with subprocess.Popen(
+        argv, cwd=ROOT, env=surroundings(run.run_dir.parent / "state"),
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        try:
+            wait_until(condition, "the moment to kill")
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
