@@ -15,9 +15,9 @@ from flowguardian.brokers.order_track import NEVER_ARRIVED, Report, Tracked
 from flowguardian.brokers.signed import OutcomeUnknown, Refused
 from flowguardian.brokers.venue_stops import VenueStops
 from flowguardian.execution import events as ev
+from flowguardian.market.records import SECOND_NS
 
 ORDER, TRADES = "/fapi/v1/order", "/fapi/v1/userTrades"
-SECOND_NS = 1_000_000_000
 PAGE = 1000
 BY_VENUE = {
     "autoclose-": ev.ExitReason.LIQUIDATION,

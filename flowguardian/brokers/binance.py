@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from flowguardian.brokers import answers
-from flowguardian.brokers.account_watch import ORDER, TRADES, AccountWatch
+from flowguardian.brokers.account_watch import ORDER, PAGE, TRADES, AccountWatch
 from flowguardian.brokers.base import VenueBroker
 from flowguardian.brokers.desk import Desk, LiveOptions, amount_text, side_text
 from flowguardian.brokers.order_track import NEVER_ARRIVED, Tracked
@@ -25,15 +25,14 @@ from flowguardian.execution.engine import Engine
 from flowguardian.execution.orders import OrderState
 from flowguardian.feeds.base import VenueUnreachable
 from flowguardian.feeds.pace import Pace
+from flowguardian.market.records import SECOND_NS
 
-SECOND_NS = 1_000_000_000
 PROOF_NS = RECV_WINDOW_MS * 1_000_000 + SECOND_NS
 """After so long an order that the venue does not know cannot arrive any more (DESIGN §3c)."""
 STREAM_SECONDS = 30.0
 _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.5, 8.0
 _FORGOTTEN_NS = 20 * SECOND_NS
 """So long after a refused exit the next one is another matter."""
-_MOST_TRADES = 1000
 
 
 class LiveBroker(VenueBroker):
@@ -188,7 +187,7 @@ class LiveBroker(VenueBroker):
     async def _look_at_trades(self, tracked: Tracked) -> None:
         symbol = tracked.order.symbol
         try:
-            request = self._signed.get(TRADES, 5, symbol=symbol, orderId=tracked.venue_id, limit=_MOST_TRADES)
+            request = self._signed.get(TRADES, 5, symbol=symbol, orderId=tracked.venue_id, limit=PAGE)
             found = answers.trades_of(await self._desk.ask(request))
             tracked.listed(traded.fill for traded in found)
             for traded in found:

@@ -15,10 +15,9 @@ from flowguardian.brokers.desk import Desk, amount_text, side_text
 from flowguardian.brokers.signed import OutcomeUnknown, Refused
 from flowguardian.brokers.stops import Stop, Stops
 from flowguardian.execution import events as ev
-from flowguardian.execution.money import units
+from flowguardian.market.records import SECOND_NS
 
 ALGO, OPEN_ALGOS = "/fapi/v1/algoOrder", "/fapi/v1/openAlgoOrders"
-SECOND_NS = 1_000_000_000
 DUPLICATE = -4116
 """The venue's code for a client id that an open order has."""
 _AGAIN_SECONDS = 0.5
@@ -110,8 +109,8 @@ class VenueStops:
             client_id = str(one.get("clientAlgoId", ""))
             if self.stops.is_ours(client_id):
                 stop = Stop(
-                    one["symbol"], answers.side_of(one["side"]), units(one["quantity"]),
-                    units(one["triggerPrice"]), client_id,
+                    one["symbol"], answers.side_of(one["side"]), answers.amount(one["quantity"]),
+                    answers.amount(one["triggerPrice"]), client_id,
                 )  # fmt: skip
                 found.setdefault(stop.symbol, {})[client_id] = stop
         self.stops.seen(found)

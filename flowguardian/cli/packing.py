@@ -48,10 +48,10 @@ def unpack(
 ) -> int:
     """Make the run directory of a pack, with the bytes that were packed, and go on with the run there."""
     from flowguardian.ops import packing
-    from flowguardian.ops.manifest import read_manifest
+    from flowguardian.ops.manifest import market_path, read_manifest
 
     index = packing.unpack(place, run_dir, market, on_file=lambda name: output.progress(f"unpacking {name}"))
-    wanted = packing.market_path(read_manifest(run_dir).market)
+    wanted = market_path(read_manifest(run_dir).market)
     if as_json:
         output.print_json({"run_dir": str(run_dir), "bytes": index.size, "run_id": index.run_id})
         return output.EXIT_OK

@@ -136,15 +136,20 @@ def _rows_of(data: bytes, counts: Sequence[int]) -> Rows:
     return records[keep]
 
 
+def _keys(rows: Rows) -> npt.NDArray[np.int64]:
+    """One number for each stream."""
+    keys: npt.NDArray[np.int64] = rows["kind"].astype(np.int64) << 16 | rows["symbol"]
+    return keys
+
+
 def _streams(rows: Rows) -> npt.NDArray[np.intp]:
     """The order in which rows lie stream after stream, each in the order of the tape."""
-    key = rows["kind"].astype(np.int64) << 16 | rows["symbol"]
-    return np.argsort(key, kind="stable")
+    return np.argsort(_keys(rows), kind="stable")
 
 
 def _starts(rows: Rows) -> npt.NDArray[np.intp]:
     """Where each stream begins in rows that lie stream after stream."""
-    key = rows["kind"].astype(np.int64) << 16 | rows["symbol"]
+    key = _keys(rows)
     return (
         np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])) if len(rows) else np.zeros(0, np.intp)
     )
@@ -162,7 +167,7 @@ def _in_steps(numbers: npt.NDArray[np.int64], starts: npt.NDArray[np.intp]) -> t
     steps = np.where(steps > 0, steps, 1)
     whole = numbers // np.repeat(steps, np.diff([*starts, len(numbers)]))
     words = whole.view(np.uint64)
-    shifted = np.concatenate([words[:1] * np.uint64(0), words[:-1]])
+    shifted = _before(words)
     shifted[starts] = 0
     return _zigzag(words - shifted), steps.tolist()
 
@@ -177,7 +182,12 @@ def _from_steps(coded: Numbers, starts: npt.NDArray[np.intp], steps: Numbers) ->
 
 
 def _difference(words: Numbers) -> Numbers:
-    return _zigzag(words - np.concatenate([words[:1] * np.uint64(0), words[:-1]]))
+    return _zigzag(words - _before(words))
+
+
+def _before(words: Numbers) -> Numbers:
+    """What stands before each word; 0 before the first."""
+    return np.concatenate([words[:1] * np.uint64(0), words[:-1]])
 
 
 def _zigzag(words: Numbers) -> Numbers:

@@ -24,7 +24,13 @@ from flowguardian.ops.beside import sides_of
 from flowguardian.ops.doctor import plan_for, venue_of
 from flowguardian.ops.loading import Loaded, settings_from
 from flowguardian.ops.log import configure_logging, get
-from flowguardian.ops.manifest import Manifest, read_manifest, write_manifest
+from flowguardian.ops.manifest import (
+    Manifest,
+    market_path,
+    read_manifest,
+    with_market_path,
+    write_manifest,
+)
 from flowguardian.ops.ops_journal import FILE_NAME as OPS_FILE
 from flowguardian.ops.ops_journal import read_ops
 from flowguardian.ops.own_stderr import heard_stderr
@@ -107,11 +113,10 @@ def create_run(plan: RunPlan, now: datetime | None = None) -> Path:
     )
     run_dir = plan.run_dir or Path(plan.loaded.settings.run.directory) / run_id
     market = "" if plan.venue in EXCHANGES else plan.market
-    spec = market if market.startswith("synthetic:") else _absolute(market)
     manifest = Manifest(
         run_id=run_id,
         kind=kind,
-        market=spec,
+        market=_absolute(market),
         venue=plan.venue,
         config_file=plan.config_file,
         start_ns=plan.start_ns,
@@ -144,12 +149,8 @@ def _open_once(plan: RunPlan) -> None:
 
 def _absolute(market: str) -> str:
     """A run can be resumed from any folder; an exchange needs no market."""
-    if not market:
-        return ""
-    kind, colon, rest = market.partition(":")
-    if colon and kind in ("bars", "trades"):
-        return f"{kind}:{Path(rest).absolute()}"
-    return str(Path(market).absolute())
+    path = market_path(market)
+    return market if path is None else with_market_path(market, str(path.absolute()))
 
 
 def conduct(

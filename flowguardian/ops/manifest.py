@@ -12,6 +12,9 @@ import msgspec
 MANIFEST = "run.json"
 
 
+_FILE_KINDS = ("bars", "trades")
+
+
 class ManifestError(Exception):
     """A run directory cannot be used."""
 
@@ -63,3 +66,17 @@ def read_manifest(run_dir: Path) -> Manifest:
         ) from error
     except msgspec.DecodeError as error:
         raise ManifestError(f"{path} is damaged: {error}. The run can be judged, not resumed.") from error
+
+
+def market_path(market: str) -> Path | None:
+    """The file that the market of a run is read from; None for a synthetic one or an exchange."""
+    if not market or market.startswith("synthetic:"):
+        return None
+    kind, colon, rest = market.partition(":")
+    return Path(rest if colon and kind in _FILE_KINDS else market)
+
+
+def with_market_path(market: str, path: str) -> str:
+    """The specification with another path to its file."""
+    kind, colon, _ = market.partition(":")
+    return f"{kind}:{path}" if colon and kind in _FILE_KINDS else path

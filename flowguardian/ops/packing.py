@@ -21,14 +21,20 @@ from flowguardian.journal.journal import JOURNAL, TAPE
 from flowguardian.market.tape_coding import CodingError, decode, pieces_of
 from flowguardian.notify.outbox import FILE_NAME as OUTBOX
 from flowguardian.ops.commands import FILE_NAME as COMMANDS
-from flowguardian.ops.manifest import MANIFEST, Manifest, ManifestError, read_manifest
+from flowguardian.ops.manifest import (
+    MANIFEST,
+    Manifest,
+    ManifestError,
+    market_path,
+    read_manifest,
+    with_market_path,
+)
 from flowguardian.ops.ops_journal import FILE_NAME as OPS
 from flowguardian.ops.ownership import ENGINE_LOCK, RUN_LOCK, owned
 from flowguardian.ops.platform_files import replace
 from flowguardian.ops.venue_process import PLACE_FILE
 from flowguardian.venue.trading_log import LEDGER_FILE
 
-_KINDS = ("bars", "trades", "tape")
 INDEX, RECORDS = "pack.json", "records.xz"
 FORMAT = 1
 _DATABASES = (JOURNAL, OPS, COMMANDS, OUTBOX)
@@ -231,21 +237,7 @@ def _decompressed(path: Path, size: int) -> bytes:
 def _nameless(market: str) -> str:
     """A market's specification with the name of its file alone."""
     path = market_path(market)
-    return _with_path(market, path.name) if path is not None else market
-
-
-def _with_path(market: str, path: str) -> str:
-    """The specification with another path to its file."""
-    kind, colon, _ = market.partition(":")
-    return f"{kind}:{path}" if colon and kind in _KINDS else path
-
-
-def market_path(market: str) -> Path | None:
-    """The file that a market is read from; None for a synthetic one or an exchange."""
-    if not market or market.startswith("synthetic:"):
-        return None
-    kind, colon, rest = market.partition(":")
-    return Path(rest if colon and kind in _KINDS else market)
+    return with_market_path(market, path.name) if path is not None else market
 
 
 def _market_sha256(manifest: Manifest) -> str:
@@ -263,7 +255,9 @@ def _place_market(path: Path, market: Path, wanted: str) -> None:
         raise PackError("this run reads no market file: leave --market out.")
     if not market.is_file():
         raise PackError(f"{market} is not there. Name the file {named.name} as it lies on this machine.")
-    moved = msgspec.structs.replace(manifest, market=_with_path(manifest.market, str(market.absolute())))
+    moved = msgspec.structs.replace(
+        manifest, market=with_market_path(manifest.market, str(market.absolute()))
+    )
     if wanted and _market_sha256(moved) != wanted:
         raise PackError(f"{market} is another market than the run read: its SHA-256 is not {wanted[:12]}….")
     path.write_bytes(msgspec.json.format(msgspec.json.encode(moved)))
