@@ -190,6 +190,7 @@ PLANTED = [
     (rules.nothing_runs_text_as_code, ANY_PATH, "import pickle"),
     (rules.nothing_runs_text_as_code, ANY_PATH, "eval('1')"),
     (rules.nothing_runs_text_as_code, ANY_PATH, "subprocess.run('ls', shell=True)"),
+    (rules.waits_can_be_cancelled, ANY_PATH, "await asyncio.wait_for(arrived.wait(), 1)"),
     (rules.system_calls_have_one_home, ANY_PATH, "import signal"),
     (rules.system_calls_have_one_home, ANY_PATH, "import fcntl"),
     (rules.system_calls_have_one_home, ANY_PATH, "os.replace(a, b)"),
@@ -237,6 +238,7 @@ def test_each_rule_has_a_planted_offence():
         (rules.pure_modules_stay_pure, ANY_PATH, "import time"),
         (rules.datetimes_have_a_zone, ANY_PATH, "datetime.now(UTC); datetime.fromtimestamp(5, tz=UTC)"),
         (rules.text_files_name_their_encoding, ANY_PATH, "open('x', 'rb'); path.open('wb'); Tape.open(path)"),
+        (rules.waits_can_be_cancelled, ANY_PATH, "server.wait_for(answers)"),
         (rules.system_calls_have_one_home, ANY_PATH, "'a'.replace('b', 'c'); moment.replace(hour=1)"),
         (
             rules.the_judge_knows_rows_only,

@@ -238,6 +238,13 @@ def nothing_runs_text_as_code(source: Source) -> Iterator[str]:
                 yield source.at(call, "starts a shell")
 
 
+def waits_can_be_cancelled(source: Source) -> Iterator[str]:
+    """On Python 3.11 `wait_for` swallows a cancellation that comes in the same turn as its result."""
+    for call, name in source.calls():
+        if name in ("asyncio.wait_for", "wait_for"):
+            yield source.at(call, f"{name}(): use asyncio.timeout()")
+
+
 def system_calls_have_one_home(source: Source) -> Iterator[str]:
     if source.path.startswith("development/"):  # It runs before the project's platform modules are installed.
         return
@@ -329,6 +336,7 @@ RULES = (
     broad_excepts_stand_at_process_edges,
     handlers_do_something,
     nothing_runs_text_as_code,
+    waits_can_be_cancelled,
     system_calls_have_one_home,
     the_judge_knows_rows_only,
     the_supervisor_does_not_trade,

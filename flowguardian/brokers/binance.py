@@ -100,7 +100,8 @@ class LiveBroker(VenueBroker):
             self._desk.spawn(self._resolve(tracked))
         self._stream.begin()
         try:
-            await asyncio.wait_for(self._stream.up.wait(), STREAM_SECONDS)
+            async with asyncio.timeout(STREAM_SECONDS):
+                await self._stream.up.wait()
         except TimeoutError:
             raise VenueUnreachable(
                 f"the user data stream does not come up ({self._stream.last_error or 'no answer'}). "

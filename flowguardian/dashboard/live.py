@@ -56,7 +56,8 @@ class Live:
             seconds = float(settings.idle_refresh_seconds)
         self._wanted.clear()
         try:
-            await asyncio.wait_for(self._wanted.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._wanted.wait()
         except TimeoutError:
             return
 
@@ -84,7 +85,8 @@ class Live:
         told: dict[str, bytes] = {}
         while not self._is_over:
             try:
-                await asyncio.wait_for(page.wait(), PING_SECONDS)
+                async with asyncio.timeout(PING_SECONDS):
+                    await page.wait()
             except TimeoutError:
                 yield b": here\n\n"
                 continue

@@ -173,7 +173,8 @@ class Live:
     async def _until_arrived(self, seconds: float) -> None:
         self._arrived.clear()
         try:
-            await asyncio.wait_for(self._arrived.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._arrived.wait()
         except TimeoutError:
             return
 

@@ -82,7 +82,8 @@ class Control:
     async def close(self) -> None:
         if self._ws is not None:
             with suppress(*_CANNOT_CONNECT):
-                await asyncio.wait_for(self._ws.close(), 2.0)
+                async with asyncio.timeout(2.0):
+                    await self._ws.close()
             self._ws = None
 
     async def _say(self, what: dict[str, str | int]) -> None:
@@ -145,12 +146,14 @@ class Buffers:
         if self._lost and not self._complete.is_set():
             # The venue may have counted for a connection whose end it had not yet seen.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._complete.wait(), _LOST_SECONDS)
+                async with asyncio.timeout(_LOST_SECONDS):
+                    await self._complete.wait()
             for name in self._lost:
                 self._wanted[name] = min(self._wanted[name], len(self._frames[name]))
             self._look()
         if not self._complete.is_set():
-            await asyncio.wait_for(self._complete.wait(), timeout_seconds)
+            async with asyncio.timeout(timeout_seconds):
+                await self._complete.wait()
         # All that is there and not only what was announced: an extra frame must not shift every later slice.
         taken = [frame for frames in self._frames.values() for frame in frames]
         self.clear()

@@ -43,7 +43,8 @@ class SocketGroup:
         if not down:
             return True
         try:
-            await asyncio.wait_for(asyncio.gather(*down), seconds)
+            async with asyncio.timeout(seconds):
+                await asyncio.gather(*down)
         except TimeoutError:
             return False
         return True
@@ -63,7 +64,8 @@ class SocketGroup:
         busy = [socket.settled.wait() for socket in self.sockets.values() if not socket.settled.is_set()]
         if busy:
             with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.gather(*busy), seconds)
+                async with asyncio.timeout(seconds):
+                    await asyncio.gather(*busy)
 
     def revive(self, dead: Collection[str], fresh: Collection[str], now_ns: int) -> None:
         """New connections for dead streams, each socket not more often than a silence is long."""

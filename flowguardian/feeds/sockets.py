@@ -44,7 +44,8 @@ class _Live:
     async def end(self) -> None:
         self.pinger.cancel()
         with suppress(*_CANNOT_CONNECT):
-            await asyncio.wait_for(self.ws.close(), 2.0)
+            async with asyncio.timeout(2.0):
+                await self.ws.close()
         self.reader.cancel()
         await asyncio.gather(self.reader, self.pinger, return_exceptions=True)
         self._open.discard(self)
@@ -114,7 +115,9 @@ class StreamSocket:
         if self._live is None:
             return
         with suppress(*_CANNOT_CONNECT):
-            await asyncio.wait_for(await self._live.ws.ping(), seconds)
+            async with asyncio.timeout(seconds):
+                pong = await self._live.ws.ping()
+                await pong
         # The frames before the pong are in the reader's queue: it takes them without waiting.
         for _ in range(_QUEUED_FRAMES[0]):
             taken = self._counts.messages
@@ -227,7 +230,8 @@ class StreamSocket:
         if self._pace.sliced:
             return live  # Nothing comes before the next slice; its counts prove the connection.
         try:
-            await asyncio.wait_for(live.first.wait(), _OVERLAP_SECONDS)
+            async with asyncio.timeout(_OVERLAP_SECONDS):
+                await live.first.wait()
         except TimeoutError:
             self.last_error = "a rotated connection delivered nothing"
             await live.end()

@@ -130,10 +130,13 @@ async def _listen(
     feed = BinanceFeed(venue, symbols, options, clock=clock)
     try:
         # The feed has its own gate for streams; this one is for a REST that is slow on top of it.
-        await asyncio.wait_for(feed.start(Cursor()), 2 * options.gate_seconds)
+        async with asyncio.timeout(2 * options.gate_seconds):
+            await feed.start(Cursor())
         listener = _Listener(feed, clock)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(listener.count(), seconds)
+            async with asyncio.timeout(seconds):
+                await listener.count()
         return listener.heard(venue)
     finally:
-        await asyncio.wait_for(feed.close(), CLOSE_SECONDS)
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await feed.close()

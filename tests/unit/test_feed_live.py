@@ -296,6 +296,23 @@ def test_a_half_open_connection_is_dropped_by_our_own_ping():
     assert session.feed.stats().counts.reconnects >= 1
 
 
+def test_a_feed_that_is_cancelled_as_frames_arrive_ends():
+    async def scene(venue, session):
+        async def take():
+            async for _ in session.feed.released():
+                pass
+
+        taking = asyncio.create_task(take())
+        await asyncio.sleep(0.02)
+        # In one turn of the loop, as a frame and the end of a `doctor --venue` may come.
+        session.feed._live.woken("market0")
+        taking.cancel()
+        await asyncio.wait({taking}, timeout=2.0)
+        assert taking.cancelled(), "the cancellation was lost: the feed would go on for ever"
+
+    playing(scene, prepare=quiet_start)
+
+
 def test_an_oversized_frame_costs_the_connection_and_not_the_run():
     async def scene(venue, session):
         (old,) = venue.sockets["market"]
