@@ -37,7 +37,9 @@ def look_at(venue: str, settings: Settings) -> Looked:
     try:
         found = asyncio.run(_standing(venue, keys, settings))
     except (Refused, OutcomeUnknown, Unreadable) as error:
-        return Looked([*lines, ("account mode", checked(RED, "account_unreadable", why=str(error)))], 0)
+        refused = isinstance(error, Refused) and error.code
+        why = "account_unreadable" if refused else "account_away"
+        return Looked([*lines, ("account mode", checked(RED, why, why=str(error)))], 0)
     return Looked([*lines, *account_lines(found, settings)], found.wallet)
 
 
