@@ -68,10 +68,10 @@ class MarketPace:
         await over
 
     async def pause(self, seconds: float) -> None:
-        if self._standing.is_set():
-            await asyncio.sleep(min(seconds, _STANDING_SECONDS))
-            return
-        waits = (asyncio.ensure_future(self.sleep(seconds)), asyncio.ensure_future(self._standing.wait()))
+        standing = self._standing.is_set()
+        # Once the market moves its own time counts: a real wait of a second may be hours of it.
+        until = asyncio.sleep(min(seconds, _STANDING_SECONDS)) if standing else self._standing.wait()
+        waits = {asyncio.ensure_future(self.sleep(seconds)), asyncio.ensure_future(until)}
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:

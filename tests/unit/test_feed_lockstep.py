@@ -9,6 +9,7 @@ import pytest
 from flowguardian.execution.events import FeedGap
 from flowguardian.feeds.base import Cursor, FeedOptions, LockstepBroken, StreamSilent, cursor_of
 from flowguardian.feeds.binance import BinanceFeed
+from flowguardian.feeds.pace import MarketPace
 from flowguardian.feeds.recorded import open_market
 from flowguardian.market.records import SECOND_NS, Flag, Kind
 from tests.unit.feed_reference import expected, slices_of
@@ -207,3 +208,18 @@ def test_a_market_over_sockets_gives_the_rows_of_the_market_itself():
     assert (wanted["kind"] == Kind.MARK).sum() == 2 and len(wanted) > 350
     assert rows.tobytes() == wanted.tobytes()
     assert feed.stats().counts.feed_gaps == 0
+
+
+def test_a_pause_that_began_while_the_market_stood_ends_by_market_time_once_it_moves():
+    """A restarted broker asked for an order half a real second later: ten minutes of that market."""
+
+    async def work():
+        pace = MarketPace()
+        pace.begin(START * 10**6)
+        waiting = asyncio.create_task(pace.pause(0.5))
+        await asyncio.sleep(0)
+        pace.moved(START * 10**6 + SECOND_NS)
+        done, _ = await asyncio.wait({waiting}, timeout=0.2)
+        return bool(done)
+
+    assert asyncio.run(work()), "it waits for the clock of the host"
