@@ -11,6 +11,7 @@ import structlog
 from flowguardian.brokers import answers
 from flowguardian.brokers.answers import AccountState, Traded
 from flowguardian.brokers.desk import Desk, amount_text
+from flowguardian.brokers.incomes import Incomes
 from flowguardian.brokers.order_track import NEVER_ARRIVED, Report, Tracked
 from flowguardian.brokers.signed import OutcomeUnknown, Refused
 from flowguardian.brokers.venue_stops import VenueStops
@@ -33,6 +34,7 @@ class AccountWatch:
 
     def __init__(self, desk: Desk, stops: VenueStops, orders: dict[str, Tracked]) -> None:
         self._desk, self._stops, self._orders = desk, stops, orders
+        self.incomes = Incomes(desk)
         self._listed: dict[str, int] = dict(desk.engine.portfolio.last_fill_id)
         """By symbol: every trade up to this id was listed by the venue and is accounted for."""
         self._seen: dict[str, set[int]] = {}
@@ -141,6 +143,7 @@ class AccountWatch:
     async def keep_comparing(self) -> None:
         """Until the run ends."""
         while True:
+            await self.incomes.after_funding_time()
             await self.compare()
             await self._desk.pace.sleep(self._desk.options.reconcile_seconds)
 

@@ -21,6 +21,7 @@ from flowguardian.execution.invariants import (
     Findings,
     books_difference,
     check_fill_id,
+    check_funding_id,
     check_request,
 )
 from flowguardian.execution.limits import Limits
@@ -202,6 +203,7 @@ class Engine:
             self._findings.append(("I02", f"fill {row.fill_id} closed {row.symbol}, which is not held"))
 
     def _apply_funding(self, row: ev.FundingSettled) -> None:
+        self._findings += check_funding_id(row, self.portfolio)
         self.portfolio.fund(row)
         self._settle_budget()
 

@@ -231,13 +231,19 @@ class OrderExpired(Row, frozen=True, gc=False):
     filled: int
 
 
-class FundingSettled(Row, frozen=True, gc=False):
-    """Funding of an open position: `amount` > 0 was received, < 0 was paid."""
+class FundingSettled(Row, frozen=True, gc=False, omit_defaults=True):
+    """Funding of an open position: `amount` > 0 was received, < 0 was paid.
+
+    In a live run it is one line of the venue's record of income: `tran_id` and `settled_ns` name it, and how
+    the amount came about (`rate`, `mark`) is not said there. In paper those two are 0 and not written.
+    """
 
     symbol: str
     rate: int
     mark: int
     amount: int
+    tran_id: int = 0
+    settled_ns: int = 0
 
 
 class Liquidated(Row, frozen=True, gc=False):

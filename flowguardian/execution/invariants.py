@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from flowguardian.execution.events import (
     ClosedByVenue,
+    FundingSettled,
     Liquidated,
     OrderExpired,
     OrderFilled,
@@ -73,6 +74,13 @@ def check_fill_id(row: OrderFilled | ClosedByVenue, portfolio: PortfolioManager)
         return (("I04", f"{row.symbol}: fill {row.fill_id} after {last}: applied twice or out of order"),)
     if row.qty <= 0 or row.price <= 0:
         return (("I03", f"fill {row.fill_id}: {row.qty} at {row.price}"),)
+    return ()
+
+
+def check_funding_id(row: FundingSettled, portfolio: PortfolioManager) -> Findings:
+    """I04, before it is applied: each line of the venue's income once."""
+    if row.tran_id in portfolio.funded:
+        return (("I04", f"{row.symbol}: funding {row.tran_id} is booked already"),)
     return ()
 
 

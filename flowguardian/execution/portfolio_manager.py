@@ -95,6 +95,8 @@ class PortfolioManager:
         """Σ −side·price·qty of all fills (1e-16): the second entry of the double-entry check."""
         self.last_order_id = 0
         self.last_fill_id: dict[str, int] = {}
+        self.funded: set[int] = set()
+        """Live: the lines of the venue's income that are booked, by their ids."""
 
     # ---- budget
 
@@ -249,9 +251,12 @@ class PortfolioManager:
         return position, self._move(position, -position.side, row.qty, row.price, row.fee)
 
     def fund(self, row: FundingSettled) -> None:
-        """Funding received or paid."""
+        """Funding received or paid; a position that was opened after it was settled has no part in it."""
         self.funding += row.amount
-        if position := self.positions.get(row.symbol):
+        if row.tran_id:
+            self.funded.add(row.tran_id)
+        position = self.positions.get(row.symbol)
+        if position is not None and (not row.settled_ns or position.opened_ns <= row.settled_ns):
             position.funding += row.amount
 
     def open(self, row: PositionOpened) -> None:
@@ -287,7 +292,8 @@ class PortfolioManager:
         return realised
 
     def snapshot(self) -> tuple[object, ...]:
-        """What the state hash covers."""
+        """What the state hash covers; what only live runs have is left out where there is none."""
+        of_live = (sorted(self.funded),) if self.funded else ()
         return (
             self.realised,
             self.fees,
@@ -298,4 +304,5 @@ class PortfolioManager:
             sorted(self.last_fill_id.items()),
             [position.snapshot() for position in self.positions.values()],
             [order.snapshot() for order in self.orders.values()],
+            *of_live,
         )

@@ -66,7 +66,7 @@ class LiveTrading:
         signed = Signed(feed.venue.rest, keys, feed.limiter, venue_ns=feed.now_ns, run_ms=feed.run_ms)
         self.broker = LiveBroker(
             signed, feed.venue.ws_private, loop.engine, LiveOptions(tag_of(run_id)),
-            pace=feed.pace, now_ns=now_ns, on_facts=self._arrived,
+            pace=feed.pace, now_ns=now_ns, live_ns=lambda: loop.live_ns, on_facts=self._arrived,
         )  # fmt: skip
 
     async def start(self) -> None:

@@ -78,7 +78,7 @@ class Scene:
         self.now_ns = 10**18
         self.desk = Desk(
             cast("Any", self.venue), self.engine, LiveOptions("tag"), pace=HostPace(),
-            now_ns=lambda: self.now_ns, on_facts=lambda: None,
+            now_ns=lambda: self.now_ns, live_ns=lambda: 10**17, on_facts=lambda: None,
         )  # fmt: skip
         self.orders: dict[str, Tracked] = {}
         self.watch = AccountWatch(self.desk, VenueStops(self.desk), self.orders)
