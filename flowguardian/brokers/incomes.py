@@ -10,13 +10,13 @@ import structlog
 
 from flowguardian.brokers import answers
 from flowguardian.brokers.answers import Income
-from flowguardian.brokers.desk import Desk
+from flowguardian.brokers.desk import Desk, amount_text
 from flowguardian.brokers.signed import OutcomeUnknown, Refused
 from flowguardian.execution import events as ev
 from flowguardian.market.records import MINUTE_NS, SECOND_NS
 
 INCOME = "/fapi/v1/income"
-FUNDING = "FUNDING_FEE"
+FUNDING, TRANSFER = "FUNDING_FEE", "TRANSFER"
 PAGE = 1000
 _WEIGHT = 30
 _HOUR_NS = 60 * MINUTE_NS
@@ -34,6 +34,8 @@ class Incomes:
         self._desk = desk
         self._told = set(desk.engine.portfolio.funded)
         """Lines that are booked or on their way into the books."""
+        self._transfers: dict[int, int] = {}
+        """What the owner moved in or out since the run went live, by the ids of its lines."""
         self._agreed_ns = 0
         self._asked_hour = 0
         self._is_told = self._is_asking = False
@@ -77,6 +79,29 @@ class Incomes:
                 self._told.add(one.tran_id)
                 row = ev.FundingSettled(0, one.symbol, 0, 0, one.amount, one.tran_id, one.time_ns)
                 self._desk.tell(row)
+        return True
+
+    @property
+    def transferred(self) -> int:
+        """Money of the wallet that is not of this run; what was moved last may not have been looked for."""
+        return sum(self._transfers.values())
+
+    def outside(self) -> str:
+        """That money in words."""
+        if not self._transfers:
+            return ""
+        many = "transfer" if len(self._transfers) == 1 else f"{len(self._transfers)} transfers, in all"
+        return f"{many} of {amount_text(self.transferred)} USDT: not part of this run"
+
+    async def look_for_transfers(self) -> bool:
+        """Learn what was moved in or out; False when it could not be asked."""
+        live_ns = self._desk.live_ns()
+        try:
+            found = await self._listed(TRANSFER, max(live_ns, self._agreed_ns - _LATE_NS)) if live_ns else []
+        except _TROUBLE as error:
+            self._log.warning("transfers could not be looked up", why=str(error))
+            return False
+        self._transfers |= {one.tran_id: one.amount for one in found}
         return True
 
     async def _listed(self, kind: str, from_ns: int) -> list[Income]:

@@ -157,14 +157,16 @@ class PositionNaked(Row, frozen=True, gc=False):
 class AccountReconciled(Row, frozen=True, gc=False):
     """Live: what the venue holds was compared with the books; `difference` is "" when they agree.
 
-    `wallet` is the venue's, `balance` what the books make it. Written at the start, when the outcome changes,
-    and now and then as evidence.
+    `wallet` is the venue's, `balance` what the books make it. `outside` names money that its owner moved in
+    or out: it is in the wallet, and neither in the books nor in a budget. Written at the start, when the
+    outcome changes, and now and then as evidence.
     """
 
     wallet: int
     balance: int
     positions: int
     difference: str
+    outside: str
 
 
 # ---- facts, derived: reproduced from the tape ------------------------------------------------------
