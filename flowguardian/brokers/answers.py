@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from flowguardian.brokers.order_track import Fill, Report
+from flowguardian.brokers.stops import Stop
 from flowguardian.execution.money import units
 
 QUOTE = "USDT"
@@ -94,6 +95,14 @@ class _Income(msgspec.Struct, rename="camel"):
     tran_id: int
 
 
+class _Algo(msgspec.Struct, rename="camel"):
+    symbol: str
+    side: str
+    quantity: str
+    trigger_price: str
+    client_algo_id: str = ""
+
+
 class _AccountUpdate(msgspec.Struct, rename={"reason": "m"}):
     reason: str
 
@@ -162,6 +171,17 @@ def incomes_of(body: Any) -> list[Income]:
         Income(one.tran_id, one.symbol, one.asset, amount(one.income), one.time * _NS_PER_MS) for one in found
     )
     return sorted(lines, key=lambda one: (one.time_ns, one.tran_id))
+
+
+def stops_of(body: Any) -> list[Stop]:
+    """The conditional orders that rest."""
+    found = [_as(_Algo, one) for one in _listed(body)]
+    return [
+        Stop(
+            one.symbol, side_of(one.side), amount(one.quantity), amount(one.trigger_price), one.client_algo_id
+        )
+        for one in found
+    ]  # fmt: skip
 
 
 def reason_of(body: Any) -> str:

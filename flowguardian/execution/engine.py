@@ -193,9 +193,7 @@ class Engine:
 
     def _apply_closed_by_venue(self, row: ev.ClosedByVenue) -> None:
         self._findings += check_fill_id(row, self.portfolio)
-        self.portfolio.last_fill_id[row.symbol] = max(
-            row.fill_id, self.portfolio.last_fill_id.get(row.symbol, 0)
-        )
+        self.portfolio.note_fill(row.symbol, row.fill_id)
         if row.symbol in self.portfolio.positions:
             self._apply_liquidation(row)
         else:

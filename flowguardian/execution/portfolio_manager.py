@@ -20,6 +20,9 @@ from flowguardian.execution.limits import Limits
 from flowguardian.execution.money import SCALE, share
 from flowguardian.execution.orders import IllegalTransition, Order
 
+MOST_FILL_IDS = 2000
+"""Remembered of each symbol."""
+
 
 class Position:
     """An open position: quantity, its exact cost Σ price·qty (1e-16), and the levels its exits watch."""
@@ -95,6 +98,9 @@ class PortfolioManager:
         """Σ −side·price·qty of all fills (1e-16): the second entry of the double-entry check."""
         self.last_order_id = 0
         self.last_fill_id: dict[str, int] = {}
+        """The highest of each symbol."""
+        self.fill_ids: dict[str, set[int]] = {}
+        """The latest of each symbol that are booked: one found late is known from one booked before."""
         self.funded: set[int] = set()
         """Live: the lines of the venue's income that are booked, by their ids."""
 
@@ -223,7 +229,7 @@ class PortfolioManager:
         A fill always lands: the last item is empty, or text for I03. A flat position is removed.
         """
         position = self.positions.get(row.symbol)
-        self.last_fill_id[row.symbol] = row.fill_id
+        self.note_fill(row.symbol, row.fill_id)
         if position is None:
             request = order.request if order else None
             strategy = request.strategy if request else ""
@@ -244,6 +250,19 @@ class PortfolioManager:
         if position.qty == 0 and row.symbol in self.positions:
             fault = fault or f"fill {row.fill_id} closed more than was held"
         return position, realised, fault
+
+    def note_fill(self, symbol: str, fill_id: int) -> None:
+        """A fill is booked; the lower half of its symbol's ids is forgotten when there are too many."""
+        self.last_fill_id[symbol] = max(fill_id, self.last_fill_id.get(symbol, 0))
+        kept = self.fill_ids.setdefault(symbol, set())
+        kept.add(fill_id)
+        if len(kept) > MOST_FILL_IDS:
+            self.fill_ids[symbol] = set(sorted(kept)[MOST_FILL_IDS // 2 :])
+
+    def has_fill(self, symbol: str, fill_id: int) -> bool:
+        """Whether a fill is booked; what lies below everything that is remembered counts as booked."""
+        kept = self.fill_ids.get(symbol, ())
+        return fill_id in kept or (len(kept) >= MOST_FILL_IDS // 2 and fill_id < min(kept))
 
     def liquidate(self, row: Liquidated) -> tuple[Position, int]:
         """The venue closed (part of) a position."""

@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from typing import Any, cast
 
+import pytest
+
 from flowguardian.brokers.account_watch import AccountWatch
 from flowguardian.brokers.answers import Traded
 from flowguardian.brokers.desk import Desk, LiveOptions
@@ -27,6 +29,7 @@ class Venue:
     def __init__(self) -> None:
         self.positions: dict[str, str] = {}
         self.wallet = "50000"
+        self.algos: Any = []
         self.incomes: list[dict[str, Any]] = []
         self.trades: list[dict[str, Any]] = []
         self.orders: dict[int, str] = {}
@@ -48,7 +51,7 @@ class Venue:
         if path.endswith("/income"):
             return [one for one in self.incomes if one["incomeType"] == params["incomeType"]]
         if path.endswith("/openAlgoOrders"):
-            return []
+            return self.algos
         if path.endswith("/userTrades"):
             first = params.get("fromId", 0)
             return [one for one in self.trades if one["symbol"] == params["symbol"] and one["id"] >= first]
@@ -279,3 +282,12 @@ def test_a_look_for_income_that_failed_says_nothing() -> None:
     assert scene.compared() == [] and not scene.venue.trouble
     scene.now_ns += 61 * 10**9
     assert scene.compared() == [], "the difference was seen for the first time"
+
+
+@pytest.mark.parametrize(
+    "algos", [{"code": 0}, ["x"], [{"symbol": SYMBOL}], [{"clientAlgoId": "tags10", "side": "BUY"}]]
+)
+def test_a_list_of_stops_that_cannot_be_read_ends_nothing(algos: Any) -> None:
+    scene = Scene()
+    scene.venue.algos = algos
+    assert len(scene.compared()) == 1
