@@ -201,7 +201,7 @@ class LiveBroker(VenueBroker):
             self._log.warning("trades could not be looked up", order=tracked.order.order_id, why=str(error))
 
     def _changed(self, tracked: Tracked) -> None:
-        self._desk.tell(*tracked.facts(0))
+        self._desk.tell(*tracked.facts())
         if tracked.over:
             # Its trades are accounted for: what is still said of it changes nothing.
             self._orders.pop(tracked.client_id, None)
