@@ -44,7 +44,7 @@ UNITS: dict[str, str] = {
         ),
         "count",
     ),
-    **dict.fromkeys(("code", "command_id", "fill_id", "order_id", "seed", "segment"), "number"),
+    **dict.fromkeys(("code", "command_id", "fill_id", "order_id", "seed", "segment", "tran_id"), "number"),
     "marks": PRICE,
     "rate": "ratio × 1e-8",
     "side": "+1 long or buy, -1 short or sell",

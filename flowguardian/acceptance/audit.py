@@ -12,7 +12,8 @@ from typing import Any
 from flowguardian.acceptance.evidence import Entry, Evidence
 from flowguardian.acceptance.fills import FillRule
 from flowguardian.acceptance.findings import Audit, BookState, Checked, LiveOrder, Trade
-from flowguardian.acceptance.ledger import ONE, Held, Ledger, fee_of, funding_due, rounded_up
+from flowguardian.acceptance.funding import FundingRule
+from flowguardian.acceptance.ledger import ONE, Held, Ledger, fee_of, rounded_up
 from flowguardian.acceptance.prices import Prices
 from flowguardian.acceptance.tallies import batches, check_counters
 from flowguardian.execution import events as ev
@@ -38,6 +39,7 @@ class _Walk:
         taker = evidence.config.number("fees.taker")
         self._taker = None if taker is None else units(taker)
         self._rule = FillRule.of(evidence, prices)
+        self._funding = FundingRule(evidence, prices, self._find, exact=self._rule.exact)
         self._orders: dict[int, LiveOrder] = {}
         self._ended: dict[int, ev.OrderRequested] = {}
         self._fill_ids: set[tuple[str, int]] = set()
@@ -202,31 +204,26 @@ class _Walk:
         if before is not None and held.qty == 0:
             self._trade_ended(seq, row.ts_ns, held, request.reason if request else "")
         self._moved = (held, realised)
+        self._funding.moved(row, self._ledger.positions, request)
         if order is not None:
             order.filled += row.qty
             if order.filled >= order.request.qty:
                 self._end(row.order_id)
 
-    def _check_fill(  # noqa: C901 - one check after the other
+    def _check_fill(
         self, seq: int, row: ev.OrderFilled, order: LiveOrder | None, request: ev.OrderRequested | None
     ) -> None:
         find = self._find
         if not self._live:
             find("orders", seq, f"fill {row.fill_id} before the run went live")
-        if (row.symbol, row.fill_id) in self._fill_ids:
-            find("orders", seq, f"fill {row.fill_id} of {row.symbol} was booked twice")
-        self._fill_ids.add((row.symbol, row.fill_id))
+        self._check_once(seq, row)
         if request is None:
             find("orders", seq, f"fill {row.fill_id} belongs to no order of this run")
             return
         if order is None:
             find("orders", seq, f"fill {row.fill_id} after order {row.order_id} had ended")
-        elif order.filled + row.qty > request.qty:
-            find(
-                "orders",
-                seq,
-                f"order {row.order_id}: filled {order.filled + row.qty} > ordered {request.qty}",
-            )
+        elif (filled := order.filled + row.qty) > request.qty:
+            find("orders", seq, f"order {row.order_id}: filled {filled} > ordered {request.qty}")
         if (row.symbol, row.side) != (request.symbol, request.side) or row.qty <= 0 or row.price <= 0:
             find("orders", seq, f"fill {row.fill_id} is not of the kind order {row.order_id} asked for")
             return
@@ -241,6 +238,11 @@ class _Walk:
         slip = self._rule.slippage_bps(row)
         if slip is not None:
             self.result.slippage_bps.append(slip)
+
+    def _check_once(self, seq: int, row: ev.OrderFilled | ev.ClosedByVenue) -> None:
+        if (row.symbol, row.fill_id) in self._fill_ids:
+            self._find("orders", seq, f"fill {row.fill_id} of {row.symbol} was booked twice")
+        self._fill_ids.add((row.symbol, row.fill_id))
 
     def _expired(self, seq: int, row: ev.OrderExpired) -> None:
         order = self._ending(seq, row)
@@ -276,17 +278,14 @@ class _Walk:
     _moved: tuple[Held, int] | None = None
 
     def _funded(self, seq: int, row: ev.FundingSettled) -> None:
-        held = self._ledger.positions.get(row.symbol)
-        due = funding_due(held, row.mark, row.rate) if held else 0
-        if row.amount != due:
-            self._find("fees", seq, f"funding {row.amount}, due {due}")
-        seen = self._prices.funding(row.symbol, row.ts_ns)
-        if seen != (row.mark, row.rate):
-            self._find("prices", seq, f"funding at (mark, rate) {(row.mark, row.rate)}, the tape says {seen}")
+        self._funding.check(seq, row, self._ledger.positions.get(row.symbol))
         self._ledger.fund(row)
 
     def _liquidated(self, seq: int, row: ev.Liquidated) -> None:
+        if isinstance(row, ev.ClosedByVenue):
+            self._check_once(seq, row)
         self._moved = self._ledger.liquidate(row)
+        self._funding.moved(row, self._ledger.positions, None)
         if self._moved is None:
             self._find("orders", seq, f"liquidation in {row.symbol}, which holds nothing")
         elif self._moved[0].qty == 0:

@@ -85,9 +85,10 @@ class Ledger:
         return self._move(row.ts_ns, row.symbol, held.strategy, -held.side, row.qty, row.price, row.fee)
 
     def fund(self, row: FundingSettled) -> None:
-        """Book funding."""
+        """Book funding; one that was settled before a position was opened is none of its own."""
         self.funding += row.amount
-        if (held := self.positions.get(row.symbol)) is not None:
+        held = self.positions.get(row.symbol)
+        if held is not None and (row.settled_ns == 0 or row.settled_ns >= held.opened_ns):
             held.funding += row.amount
 
     def _move(

@@ -1,7 +1,8 @@
 """The account at the venue against the books: compared all the time, and trades nobody told of are found.
 
-Rule: a difference is first looked for among the account's trades; what is left of it, twice in a row and with
-nothing on its way, is said in a row, and the engine takes no more entries. Nothing here changes the account.
+Rule: a difference is first looked for among the account's trades, and one of money among its income as well;
+what is left with nothing on its way, twice in a row (of money for a minute: income may be written late), is
+said in a row, and the engine takes no more entries. Nothing here changes the account.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import structlog
 from flowguardian.brokers import answers
 from flowguardian.brokers.answers import AccountState, Traded
 from flowguardian.brokers.desk import Desk, amount_text
+from flowguardian.brokers.incomes import Incomes
 from flowguardian.brokers.order_track import NEVER_ARRIVED, Report, Tracked
 from flowguardian.brokers.signed import OutcomeUnknown, Refused
 from flowguardian.brokers.venue_stops import VenueStops
 from flowguardian.execution import events as ev
-from flowguardian.market.records import SECOND_NS
+from flowguardian.market.records import MINUTE_NS, SECOND_NS
 
 ORDER, TRADES = "/fapi/v1/order", "/fapi/v1/userTrades"
 PAGE = 1000
@@ -25,6 +27,7 @@ BY_VENUE = {
     "settlement_autoclose-": ev.ExitReason.SETTLED,
 }
 """How client ids of orders begin that the venue makes itself (API documentation, ORDER_TRADE_UPDATE)."""
+_MONEY_NS = MINUTE_NS
 _TROUBLE = (Refused, OutcomeUnknown, answers.Unreadable)
 
 
@@ -33,12 +36,15 @@ class AccountWatch:
 
     def __init__(self, desk: Desk, stops: VenueStops, orders: dict[str, Tracked]) -> None:
         self._desk, self._stops, self._orders = desk, stops, orders
+        self.incomes = Incomes(desk)
         self._listed: dict[str, int] = dict(desk.engine.portfolio.last_fill_id)
         """By symbol: every trade up to this id was listed by the venue and is accounted for."""
         self._seen: dict[str, set[int]] = {}
         """Trades beyond it that are accounted for; between them may be some that nobody told of."""
-        self._said: tuple[str, int] | None = None
+        self._said: tuple[tuple[str, str], int] | None = None
+        """The last outcome (difference, outside) and when it was said."""
         self._suspected = ""
+        self._suspected_ns = 0
         self._log = structlog.get_logger("broker")
 
     async def begin(self) -> None:
@@ -141,6 +147,7 @@ class AccountWatch:
     async def keep_comparing(self) -> None:
         """Until the run ends."""
         while True:
+            await self.incomes.after_funding_time()
             await self.compare()
             await self._desk.pace.sleep(self._desk.options.reconcile_seconds)
 
@@ -148,7 +155,7 @@ class AccountWatch:
         """Compare when nothing is on its way and nothing happened meanwhile; missed trades come first."""
         if self._is_moving():
             return
-        before, signed = self._desk.activity, self._desk.signed
+        before, signed, asked_ns = self._desk.activity, self._desk.signed, self._desk.now_ns()
         try:
             balances = await self._desk.ask(signed.get("/fapi/v3/balance", 5))
             positions = await self._desk.ask(signed.get("/fapi/v3/positionRisk", 5))
@@ -158,17 +165,38 @@ class AccountWatch:
             return
         await self._stops.read()
         differing = self._differing(account)
-        for symbol in differing:
-            if not await self.missed(symbol):
-                return
+        if not await self._looked(differing, is_money=bool(self._gap(account))):
+            return
         if self._desk.activity != before or self._is_moving():
             return  # The books moved meanwhile: the next comparison sees what is left.
+        if not self._gap(account):
+            self.incomes.agreed(asked_ns)
         difference = self._difference(account, differing)
-        if difference and difference != self._suspected:
-            self._suspected = difference
-            return
-        self._suspected = difference
-        self._tell(account, difference)
+        if self._is_sure(difference, is_money_alone=not differing):
+            self._tell(account, difference)
+
+    async def _looked(self, differing: list[str], *, is_money: bool) -> bool:
+        """Look for what nobody told of; False when it could not be asked. What was said is left at that."""
+        is_said = self._said is not None and self._suspected == self._said[0][0]
+        looks = is_money and not (self._suspected and is_said)
+        for symbol in self._desk.engine.instruments if looks else differing:
+            if not await self.missed(symbol):
+                return False
+        return not looks or (
+            await self.incomes.look_for_funding() and await self.incomes.look_for_transfers()
+        )
+
+    def _is_sure(self, difference: str, *, is_money_alone: bool) -> bool:
+        """Whether a difference was there before, and for long enough; no difference needs no second look."""
+        now_ns = self._desk.now_ns()
+        if difference != self._suspected:
+            self._suspected, self._suspected_ns = difference, now_ns
+            return not difference
+        return not is_money_alone or now_ns - self._suspected_ns >= _MONEY_NS or not difference
+
+    def _gap(self, account: AccountState) -> int:
+        """What the wallet holds beyond the books, apart from what its owner is known to have moved."""
+        return account.wallet - self._desk.engine.portfolio.balance() - self.incomes.transferred
 
     def _is_moving(self) -> bool:
         """Whether an order is at the venue, or on its way there or back."""
@@ -184,17 +212,23 @@ class AccountWatch:
 
     def _difference(self, account: AccountState, differing: list[str]) -> str:
         held = self._held()
-        return "; ".join(
+        found = [
             f"{symbol}: {amount_text(account.positions.get(symbol, 0))} at the venue, "
             f"{amount_text(held.get(symbol, 0))} in the books"
             for symbol in differing
-        )
+        ]
+        if gap := self._gap(account):
+            found.append(
+                f"wallet: {amount_text(abs(gap))} USDT {'more' if gap > 0 else 'less'} than the books"
+            )
+        return "; ".join(found)
 
     def _tell(self, account: AccountState, difference: str) -> None:
         now_ns = self._desk.now_ns()
         fresh_ns = self._desk.options.evidence_seconds * SECOND_NS
-        if self._said is not None and difference == self._said[0] and now_ns - self._said[1] < fresh_ns:
+        outcome = difference, self.incomes.outside()
+        if self._said is not None and outcome == self._said[0] and now_ns - self._said[1] < fresh_ns:
             return
-        self._said = (difference, now_ns)
+        self._said = (outcome, now_ns)
         balance = self._desk.engine.portfolio.balance()
-        self._desk.tell(ev.AccountReconciled(0, account.wallet, balance, len(account.positions), difference))
+        self._desk.tell(ev.AccountReconciled(0, account.wallet, balance, len(account.positions), *outcome))

@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from flowguardian.brokers.order_track import Fill, Report
+from flowguardian.brokers.stops import Stop
 from flowguardian.execution.money import units
 
 QUOTE = "USDT"
+_NS_PER_MS = 1_000_000
 
 
 class Unreadable(Exception):
@@ -45,6 +47,16 @@ class AccountState(NamedTuple):
     positions: dict[str, int]
 
 
+class Income(NamedTuple):
+    """One line of the account's record of income (the venue's word for whatever moves the wallet)."""
+
+    tran_id: int
+    symbol: str
+    asset: str
+    amount: int
+    time_ns: int
+
+
 class _OrderAnswer(msgspec.Struct, rename="camel"):
     symbol: str
     order_id: int
@@ -73,6 +85,26 @@ class _Position(msgspec.Struct, rename="camel"):
 class _Balance(msgspec.Struct, rename="camel"):
     asset: str
     balance: str
+
+
+class _Income(msgspec.Struct, rename="camel"):
+    symbol: str
+    income: str
+    asset: str
+    time: int
+    tran_id: int
+
+
+class _Algo(msgspec.Struct, rename="camel"):
+    symbol: str
+    side: str
+    quantity: str
+    trigger_price: str
+    client_algo_id: str = ""
+
+
+class _AccountUpdate(msgspec.Struct, rename={"reason": "m"}):
+    reason: str
 
 
 class _OrderUpdate(
@@ -130,6 +162,32 @@ def account_of(balances: Any, positions: Any) -> AccountState:
     wallet = next((amount(one.balance) for one in wallets if one.asset == QUOTE), 0)
     held = [_as(_Position, one) for one in _listed(positions)]
     return AccountState(wallet, {one.symbol: qty for one in held if (qty := amount(one.position_amt))})
+
+
+def incomes_of(body: Any) -> list[Income]:
+    """Lines of the account's income, oldest first."""
+    found = [_as(_Income, one) for one in _listed(body)]
+    lines = (
+        Income(one.tran_id, one.symbol, one.asset, amount(one.income), one.time * _NS_PER_MS) for one in found
+    )
+    return sorted(lines, key=lambda one: (one.time_ns, one.tran_id))
+
+
+def stops_of(body: Any) -> list[Stop]:
+    """The conditional orders that rest."""
+    found = [_as(_Algo, one) for one in _listed(body)]
+    return [
+        Stop(
+            one.symbol, side_of(one.side), amount(one.quantity), amount(one.trigger_price), one.client_algo_id
+        )
+        for one in found
+    ]  # fmt: skip
+
+
+def reason_of(body: Any) -> str:
+    """Why an ACCOUNT_UPDATE was sent."""
+    reason: str = _as(_AccountUpdate, body.get("a")).reason
+    return reason
 
 
 def amount(text: str) -> int:

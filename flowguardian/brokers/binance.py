@@ -16,6 +16,7 @@ from flowguardian.brokers import answers
 from flowguardian.brokers.account_watch import ORDER, PAGE, TRADES, AccountWatch
 from flowguardian.brokers.base import VenueBroker
 from flowguardian.brokers.desk import Desk, LiveOptions, amount_text, side_text
+from flowguardian.brokers.incomes import FUNDING
 from flowguardian.brokers.order_track import NEVER_ARRIVED, Tracked
 from flowguardian.brokers.signed import RECV_WINDOW_MS, OutcomeUnknown, Refused, Signed
 from flowguardian.brokers.user_stream import UserStream
@@ -47,9 +48,12 @@ class LiveBroker(VenueBroker):
         *,
         pace: Pace,
         now_ns: Callable[[], int],
+        live_ns: Callable[[], int],
         on_facts: Callable[[], None] = lambda: None,
     ) -> None:
-        self._desk = Desk(signed, engine, options, pace=pace, now_ns=now_ns, on_facts=on_facts)
+        self._desk = Desk(
+            signed, engine, options, pace=pace, now_ns=now_ns, live_ns=live_ns, on_facts=on_facts
+        )
         self._signed, self._pace = signed, pace
         self._orders: dict[str, Tracked] = {}
         """By client id: what is not over."""
@@ -197,7 +201,7 @@ class LiveBroker(VenueBroker):
             self._log.warning("trades could not be looked up", order=tracked.order.order_id, why=str(error))
 
     def _changed(self, tracked: Tracked) -> None:
-        self._desk.tell(*tracked.facts(0))
+        self._desk.tell(*tracked.facts())
         if tracked.over:
             # Its trades are accounted for: what is still said of it changes nothing.
             self._orders.pop(tracked.client_id, None)
@@ -212,8 +216,9 @@ class LiveBroker(VenueBroker):
                 self._order_event(answers.event_of(event))
             elif kind == "ALGO_UPDATE":
                 self._stops.heard(event.get("o", {}))
-            elif kind == "ACCOUNT_UPDATE":
-                self._account_event(event.get("a", {}))
+            elif kind == "ACCOUNT_UPDATE" and answers.reason_of(event) == FUNDING:
+                # One event may cover several symbols and names none: the venue's own record is asked.
+                self.account.incomes.told()
         except answers.Unreadable as error:
             # Orders of ours are asked for by REST as well; of others' the comparison sees what matters.
             self._log.warning("an event could not be read", kind=kind, why=str(error))
@@ -230,24 +235,16 @@ class LiveBroker(VenueBroker):
             tracked.traded(found.traded.fill, found.report.executed)
         self._changed(tracked)
 
-    def _account_event(self, body: dict[str, Any]) -> None:
-        if body.get("m") != "FUNDING_FEE":
-            return
-        changes = (one.get("bc", "0") for one in body.get("B", ()) if one.get("a") == answers.QUOTE)
-        amount = sum(answers.amount(change) for change in changes)
-        symbols = [one["s"] for one in body.get("P", ())]
-        if amount:
-            self._desk.tell(ev.FundingSettled(0, symbols[0] if symbols else "", 0, 0, amount))
-
     def _is_up(self) -> None:
         """The stream is up; when it was up before, what it did not say is asked for."""
         if self._stream.connected > 1:
             self._desk.spawn(self._catch_up())
 
     async def _catch_up(self) -> None:
-        """Trades that nobody told of, and the stops; every open order is being asked for already."""
+        """Trades and funding nobody told of, and the stops; every open order is being asked for already."""
         for symbol in tuple(self._desk.engine.instruments):
             await self.account.missed(symbol)
+        await self.account.incomes.look_for_funding()
         await self._stops.read()
 
 

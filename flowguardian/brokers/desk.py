@@ -46,10 +46,13 @@ class Desk:
         *,
         pace: Pace,
         now_ns: Callable[[], int],
+        live_ns: Callable[[], int],
         on_facts: Callable[[], None],
     ) -> None:
         self.signed, self.engine, self.options, self.pace = signed, engine, options, pace
         self.now_ns = now_ns
+        self.live_ns = live_ns
+        """When the run went live: what was before is not its own. 0 = not yet."""
         self.facts: deque[Row] = deque()
         self.activity = 0
         """Grows with every order and every fact: what was asked before may be old."""

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import msgspec
-
 from flowguardian.execution.events import (
     OrderExpired,
     OrderFilled,
@@ -128,29 +126,29 @@ class Tracked:
 
     # ---- what follows
 
-    def facts(self, ts_ns: int) -> list[Row]:
-        """What is newly proved, stamped."""
+    def facts(self) -> list[Row]:
+        """What is newly proved; whoever takes it stamps it."""
         if self.over:
             return []
         order, found = self.order, list[Row]()
         if self._ended is not None and self.is_refused:
             self.over = True
-            return [msgspec.structs.replace(self._ended, ts_ns=ts_ns)]
+            return [self._ended]
         if self._is_unknown and not self._told_unknown and not self.was_seen:
             self._told_unknown = True
-            found.append(OrderUnknown(ts_ns, order.order_id, order.symbol))
+            found.append(OrderUnknown(0, order.order_id, order.symbol))
         while (fill := self._waiting.pop(self._landed, None)) is not None:
             self._landed += fill.qty
             found.append(
                 OrderFilled(
-                    ts_ns, order.order_id, fill.trade_id, order.symbol, order.side,
+                    0, order.order_id, fill.trade_id, order.symbol, order.side,
                     fill.qty, fill.price, fill.fee,
                 )
             )  # fmt: skip
         if self.is_final and not self.lacks_fills:
             self.over = True
             if self._status == "REJECTED" and not self._executed:
-                found.append(OrderRejected(ts_ns, order.order_id, order.symbol, 0, "the venue rejected it"))
+                found.append(OrderRejected(0, order.order_id, order.symbol, 0, "the venue rejected it"))
             elif self._executed < order.qty:
-                found.append(OrderExpired(ts_ns, order.order_id, order.symbol, self._executed))
+                found.append(OrderExpired(0, order.order_id, order.symbol, self._executed))
         return found

@@ -100,17 +100,13 @@ class VenueStops:
     async def read(self) -> None:
         """The stops that really rest at the venue: what its list does not name is not there."""
         try:
-            body = await self._desk.ask(self._desk.signed.get(OPEN_ALGOS, 40))
-        except (Refused, OutcomeUnknown) as error:
+            listed = answers.stops_of(await self._desk.ask(self._desk.signed.get(OPEN_ALGOS, 40)))
+        except (Refused, OutcomeUnknown, answers.Unreadable) as error:
+            # What was known of them stays; every comparison of the account asks again.
             self._log.warning("stops could not be read", why=str(error))
             return
         found: dict[str, dict[str, Stop]] = {}
-        for one in body if isinstance(body, list) else ():
-            client_id = str(one.get("clientAlgoId", ""))
-            if self.stops.is_ours(client_id):
-                stop = Stop(
-                    one["symbol"], answers.side_of(one["side"]), answers.amount(one["quantity"]),
-                    answers.amount(one["triggerPrice"]), client_id,
-                )  # fmt: skip
-                found.setdefault(stop.symbol, {})[client_id] = stop
+        for stop in listed:
+            if self.stops.is_ours(stop.client_id):
+                found.setdefault(stop.symbol, {})[stop.client_id] = stop
         self.stops.seen(found)

@@ -21,6 +21,7 @@ from flowguardian.execution.invariants import (
     Findings,
     books_difference,
     check_fill_id,
+    check_funding_id,
     check_request,
 )
 from flowguardian.execution.limits import Limits
@@ -192,9 +193,7 @@ class Engine:
 
     def _apply_closed_by_venue(self, row: ev.ClosedByVenue) -> None:
         self._findings += check_fill_id(row, self.portfolio)
-        self.portfolio.last_fill_id[row.symbol] = max(
-            row.fill_id, self.portfolio.last_fill_id.get(row.symbol, 0)
-        )
+        self.portfolio.note_fill(row.symbol, row.fill_id)
         if row.symbol in self.portfolio.positions:
             self._apply_liquidation(row)
         else:
@@ -202,6 +201,7 @@ class Engine:
             self._findings.append(("I02", f"fill {row.fill_id} closed {row.symbol}, which is not held"))
 
     def _apply_funding(self, row: ev.FundingSettled) -> None:
+        self._findings += check_funding_id(row, self.portfolio)
         self.portfolio.fund(row)
         self._settle_budget()
 

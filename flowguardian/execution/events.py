@@ -159,14 +159,16 @@ class PositionNaked(Row, frozen=True, gc=False):
 class AccountReconciled(Row, frozen=True, gc=False):
     """Live: what the venue holds was compared with the books; `difference` is "" when they agree.
 
-    `wallet` is the venue's, `balance` what the books make it. Written at the start, when the outcome changes,
-    and now and then as evidence.
+    `wallet` is the venue's, `balance` what the books make it. `outside` names money that its owner moved in
+    or out: it is in the wallet, and neither in the books nor in a budget. Written at the start, when the
+    outcome changes, and now and then as evidence.
     """
 
     wallet: int
     balance: int
     positions: int
     difference: str
+    outside: str
 
 
 # ---- facts, derived: reproduced from the tape ------------------------------------------------------
@@ -233,13 +235,19 @@ class OrderExpired(Row, frozen=True, gc=False):
     filled: int
 
 
-class FundingSettled(Row, frozen=True, gc=False):
-    """Funding of an open position: `amount` > 0 was received, < 0 was paid."""
+class FundingSettled(Row, frozen=True, gc=False, omit_defaults=True):
+    """Funding of an open position: `amount` > 0 was received, < 0 was paid.
+
+    In a live run it is one line of the venue's record of income: `tran_id` and `settled_ns` name it, and how
+    the amount came about (`rate`, `mark`) is not said there. In paper those two are 0 and not written.
+    """
 
     symbol: str
     rate: int
     mark: int
     amount: int
+    tran_id: int = 0
+    settled_ns: int = 0
 
 
 class Liquidated(Row, frozen=True, gc=False):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from flowguardian.execution.events import (
     ClosedByVenue,
+    FundingSettled,
     Liquidated,
     OrderExpired,
     OrderFilled,
@@ -71,10 +72,17 @@ def _check_room(row: OrderRequested, portfolio: PortfolioManager) -> Findings:  
 def check_fill_id(row: OrderFilled | ClosedByVenue, portfolio: PortfolioManager) -> Findings:
     """I02 and I04, before the fill is applied: each venue fill once."""
     last = portfolio.last_fill_id.get(row.symbol, 0)
-    if row.fill_id <= last:
-        return (("I04", f"{row.symbol}: fill {row.fill_id} after {last}: applied twice or out of order"),)
+    if row.fill_id <= last and portfolio.has_fill(row.symbol, row.fill_id):
+        return (("I04", f"{row.symbol}: fill {row.fill_id} is booked already"),)
     if row.qty <= 0 or row.price <= 0:
         return (("I03", f"fill {row.fill_id}: {row.qty} at {row.price}"),)
+    return ()
+
+
+def check_funding_id(row: FundingSettled, portfolio: PortfolioManager) -> Findings:
+    """I04, before it is applied: each line of the venue's income once."""
+    if row.tran_id in portfolio.funded:
+        return (("I04", f"{row.symbol}: funding {row.tran_id} is booked already"),)
     return ()
 
 

@@ -20,6 +20,9 @@ from flowguardian.execution.limits import Limits
 from flowguardian.execution.money import SCALE, share
 from flowguardian.execution.orders import IllegalTransition, Order
 
+MOST_FILL_IDS = 2000
+"""Remembered of each symbol."""
+
 
 class Position:
     """An open position: quantity, its exact cost Σ price·qty (1e-16), and the levels its exits watch."""
@@ -95,6 +98,11 @@ class PortfolioManager:
         """Σ −side·price·qty of all fills (1e-16): the second entry of the double-entry check."""
         self.last_order_id = 0
         self.last_fill_id: dict[str, int] = {}
+        """The highest of each symbol."""
+        self.fill_ids: dict[str, set[int]] = {}
+        """The latest of each symbol that are booked: one found late is known from one booked before."""
+        self.funded: set[int] = set()
+        """Live: the lines of the venue's income that are booked, by their ids."""
 
     # ---- budget
 
@@ -221,7 +229,7 @@ class PortfolioManager:
         A fill always lands: the last item is empty, or text for I03. A flat position is removed.
         """
         position = self.positions.get(row.symbol)
-        self.last_fill_id[row.symbol] = row.fill_id
+        self.note_fill(row.symbol, row.fill_id)
         if position is None:
             request = order.request if order else None
             strategy = request.strategy if request else ""
@@ -243,15 +251,31 @@ class PortfolioManager:
             fault = fault or f"fill {row.fill_id} closed more than was held"
         return position, realised, fault
 
+    def note_fill(self, symbol: str, fill_id: int) -> None:
+        """A fill is booked; the lower half of its symbol's ids is forgotten when there are too many."""
+        self.last_fill_id[symbol] = max(fill_id, self.last_fill_id.get(symbol, 0))
+        kept = self.fill_ids.setdefault(symbol, set())
+        kept.add(fill_id)
+        if len(kept) > MOST_FILL_IDS:
+            self.fill_ids[symbol] = set(sorted(kept)[MOST_FILL_IDS // 2 :])
+
+    def has_fill(self, symbol: str, fill_id: int) -> bool:
+        """Whether a fill is booked; what lies below everything that is remembered counts as booked."""
+        kept = self.fill_ids.get(symbol, ())
+        return fill_id in kept or (len(kept) >= MOST_FILL_IDS // 2 and fill_id < min(kept))
+
     def liquidate(self, row: Liquidated) -> tuple[Position, int]:
         """The venue closed (part of) a position."""
         position = self.positions[row.symbol]
         return position, self._move(position, -position.side, row.qty, row.price, row.fee)
 
     def fund(self, row: FundingSettled) -> None:
-        """Funding received or paid."""
+        """Funding received or paid; a position that was opened after it was settled has no part in it."""
         self.funding += row.amount
-        if position := self.positions.get(row.symbol):
+        if row.tran_id:
+            self.funded.add(row.tran_id)
+        position = self.positions.get(row.symbol)
+        if position is not None and (not row.settled_ns or position.opened_ns <= row.settled_ns):
             position.funding += row.amount
 
     def open(self, row: PositionOpened) -> None:
@@ -287,7 +311,8 @@ class PortfolioManager:
         return realised
 
     def snapshot(self) -> tuple[object, ...]:
-        """What the state hash covers."""
+        """What the state hash covers; what only live runs have is left out where there is none."""
+        of_live = (sorted(self.funded),) if self.funded else ()
         return (
             self.realised,
             self.fees,
@@ -298,4 +323,5 @@ class PortfolioManager:
             sorted(self.last_fill_id.items()),
             [position.snapshot() for position in self.positions.values()],
             [order.snapshot() for order in self.orders.values()],
+            *of_live,
         )

@@ -8,7 +8,7 @@ attempts. While nobody moves the market (before the first slice, or the venue is
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import Any, Protocol
 
 from flowguardian.market.records import SECOND_NS
 
@@ -63,15 +63,19 @@ class MarketPace:
         return self._now_ns / SECOND_NS
 
     async def sleep(self, seconds: float) -> None:
+        await self._passed(seconds)
+
+    def _passed(self, seconds: float) -> asyncio.Future[None]:
+        """Done when so much of it has passed from this call on."""
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((self._now_ns + round(seconds * SECOND_NS), over))
-        await over
+        return over
 
     async def pause(self, seconds: float) -> None:
         standing = self._standing.is_set()
         # Once the market moves its own time counts: a real wait of a second may be hours of it.
         until = asyncio.sleep(min(seconds, _STANDING_SECONDS)) if standing else self._standing.wait()
-        waits = {asyncio.ensure_future(self.sleep(seconds)), asyncio.ensure_future(until)}
+        waits: set[asyncio.Future[Any]] = {self._passed(seconds), asyncio.ensure_future(until)}
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -76,7 +76,7 @@ class LiveTrading:
         self._signed = kind(feed.venue.rest, keys, feed.limiter, venue_ns=feed.now_ns, run_ms=feed.run_ms)
         self.broker = LiveBroker(
             self._signed, feed.venue.ws_private, loop.engine, options_of(settings, manifest.run_id),
-            pace=feed.pace, now_ns=now_ns, on_facts=self._arrived,
+            pace=feed.pace, now_ns=now_ns, live_ns=lambda: loop.live_ns, on_facts=self._arrived,
         )  # fmt: skip
 
     async def start(self) -> None:

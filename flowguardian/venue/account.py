@@ -1,8 +1,8 @@
-"""The ledger of one account: wallet, positions, fees, funding, what the insurance fund paid.
+"""The ledger of one account: wallet, positions, fees, funding, insurance, transfers.
 
 Rule: pure, and written apart from the engine's books so that it can judge them. Integers in units of 1e-8
 (cost of a position: Σ price·quantity in 1e-16); each amount is rounded once, against the account: fees up,
-profit and funding down. After every call wallet = start + realised − fees + funding + insurance, exactly.
+profit and funding down. After every call wallet = start + realised − fees + funding + insurance + transfers.
 """
 
 from __future__ import annotations
@@ -61,6 +61,8 @@ class Account(msgspec.Struct):
     fees: int = 0
     funding: int = 0
     insurance: int = 0
+    transferred: int = 0
+    """What its owner put in, less what was taken out."""
     positions: dict[str, Position] = {}
     leverage: dict[str, int] = {}
     margin_types: dict[str, str] = {}
@@ -111,6 +113,12 @@ class Account(msgspec.Struct):
         self.wallet += amount
         self.changed_ns = at_ns
         return amount
+
+    def transfer(self, amount: int, at_ns: int) -> None:
+        """The owner moves money in, or out when it is negative."""
+        self.transferred += amount
+        self.wallet += amount
+        self.changed_ns = at_ns
 
     def insure(self) -> int:
         """The insurance fund takes over what a liquidation left below zero; returns what it paid."""

@@ -178,6 +178,8 @@ class Desk:
             self.expire_key(at_ns, silent=fault.silent)
         elif fault.kind == "liquidation":
             self.forced.liquidate(at_ns)
+        elif fault.kind == "transfer":
+            self.forced.transfer(round(fault.qty * UNIT) * (orders.SIDES.get(fault.side) or 1), at_ns)
         else:
             for name in self.market.symbols:
                 if self.faults.matches(fault.symbols, name):
@@ -206,7 +208,8 @@ class Desk:
             "now_ns": self.now_ns, "marks": marks, "equity": account.equity(marks),
             "maintenance": account.maintenance(marks),
             "difference": account.wallet
-            - (account.start + account.realised - account.fees + account.funding + account.insurance),
+            - (account.start + account.realised - account.fees + account.funding)
+            - (account.insurance + account.transferred),
             "account": records["account"][0], "counters": records["counters"][0],
             "orders": records.get("order", []), "algos": records.get("algo", []),
             "trades": records.get("trade", []), "incomes": records.get("income", []),

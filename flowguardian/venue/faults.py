@@ -29,7 +29,7 @@ ORDER_KINDS = (
     "stale", "fill_first",
 )  # fmt: skip
 """Faults of requests and fills, while they hold (venue/trading_faults.py)."""
-MOMENT_KINDS = ("key_expiry", "stop_cancelled", "outside_trade", "liquidation", "adl")
+MOMENT_KINDS = ("key_expiry", "stop_cancelled", "outside_trade", "transfer", "liquidation", "adl")
 TRADING_MOMENTS = (*MOMENT_KINDS, "delist")
 """Faults that happen to the account once, at their first moment."""
 KINDS = (*FRAME_KINDS, *SOCKET_KINDS, *ROW_KINDS, *REST_KINDS, *ORDER_KINDS, *MOMENT_KINDS)
@@ -88,7 +88,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """race, partial_then_cancel, adl: how much of the order or position."""
     side: str = ""
     qty: float = 0.0
-    """outside_trade: BUY or SELL so much; without them the position is closed."""
+    """outside_trade: BUY or SELL so much; without them the position is closed. transfer: USDT; SELL = out."""
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""What the venue does to an account by itself: funding, margin calls, liquidation, ADL, settlement.
+"""What happens to an account without a request: funding, margin calls, liquidation, ADL, end, transfers.
 
 Rule: pure; each is an order of the venue's own, told and booked like any other, so that the ledger always
 explains the account. Client ids are the exchange's: autoclose-, adl_autoclose, settlement_autoclose-.
@@ -36,6 +36,14 @@ class Forced:
         amount = self._state.account.settle(symbol, mark, rate, at_ns)
         self._state.add_income(symbol, "FUNDING_FEE", amount, at_ns)
         self._trading.tell_account("FUNDING_FEE", [], at_ns, changed=amount)
+        self.watch(at_ns)
+
+    def transfer(self, amount: int, at_ns: int) -> None:
+        """The owner moves money in, or out when it is negative: no more than there is."""
+        amount = max(amount, -max(0, self._state.account.wallet))
+        self._state.account.transfer(amount, at_ns)
+        self._state.add_income("", "TRANSFER", amount, at_ns)
+        self._trading.tell_account("DEPOSIT" if amount > 0 else "WITHDRAW", [], at_ns, changed=amount)
         self.watch(at_ns)
 
     def watch(self, at_ns: int) -> None:

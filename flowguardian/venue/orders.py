@@ -139,7 +139,7 @@ class UserTrade(msgspec.Struct, frozen=True):
 
 
 class Income(msgspec.Struct, frozen=True):
-    """One line of the account's income: COMMISSION, REALIZED_PNL, FUNDING_FEE, INSURANCE_CLEAR."""
+    """One line of the account's income: COMMISSION, REALIZED_PNL, FUNDING_FEE, INSURANCE_CLEAR, TRANSFER."""
 
     id: int
     symbol: str

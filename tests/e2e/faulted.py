@@ -235,6 +235,7 @@ def plan(
     venue: str = "local",
     mode: str = "paper",
     config: Path | None = None,
+    start_ns: int | None = None,
 ) -> None:
     """Write the manifest of a run; one of its own configuration is not made lively."""
     loaded = load(config, [*ROOMY, *overrides] if config else [*ROOMY, *LIVELY, *overrides])
@@ -244,7 +245,7 @@ def plan(
             run_id=run_dir.name,
             kind="rehearsal",
             market=f"synthetic:{SEED}",
-            start_ns=None,
+            start_ns=start_ns,
             planned_ns=round(minutes * MINUTE_NS),
             speed=speed,
             seed=SEED,
@@ -293,9 +294,10 @@ def faulted(
     speed: float = 0.0,
     mode: str = "paper",
     config: Path | None = None,
+    start_ns: int | None = None,
 ) -> Iterator[Faulted]:
     """A run with its venue, planned faults included."""
-    plan(run_dir, *overrides, minutes=minutes, speed=speed, mode=mode, config=config)
+    plan(run_dir, *overrides, minutes=minutes, speed=speed, mode=mode, config=config, start_ns=start_ns)
     print(f"market synthetic:{SEED}, faults {list(faults)}")  # noqa: T201 - shown when a test fails
     with venue_of(run_dir) as venue:
         run = Faulted(run_dir, venue)

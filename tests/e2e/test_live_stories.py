@@ -168,3 +168,38 @@ def test_a_position_that_somebody_opened_stops_entries_and_is_said(run_dir: Path
 def test_what_the_venue_takes_is_booked_under_its_name(run_dir: Path, kind: str, reason: str) -> None:
     told = live_story(run_dir, faults=[{"kind": kind, "minute": 5.1}])
     assert reason in {row.reason.value for row in told.of(ev.ClosedByVenue)}
+
+
+@pytest.mark.parametrize("side", ["BUY", "SELL"])
+def test_a_transfer_is_named_and_trading_goes_on_with_the_same_budget(run_dir: Path, side: str) -> None:
+    """What its owner moves is in the wallet alone: neither in the books nor in what a strategy may use."""
+    with faulted(
+        run_dir, mode=ev.LIVE, faults=[{"kind": "transfer", "qty": 1234.5, "side": side, "minute": 3}]
+    ) as run:
+        told = run_live(run)
+    assert told.reason == "completed" and verify(run_dir).ok and not told.of(ev.InvariantViolated)
+    named = [row for row in told.of(ev.AccountReconciled) if row.outside]
+    amount = "1234.5" if side == "BUY" else "-1234.5"
+    assert named and {row.outside for row in named} == {f"transfer of {amount} USDT: not part of this run"}
+    assert {row.difference for row in told.of(ev.AccountReconciled)} == {""}
+    assert told.minute(named[0].ts_ns) < 3.5 and told.entries(first=4) and not told.of(ev.TradingStateChanged)
+    books, account = told.books(), told.ledger["account"]
+    assert account["wallet"] - account["transferred"] == books.balance() and told.ledger["difference"] == 0
+    assert books.limits.start_equity == account["start"]
+
+
+def test_money_that_nothing_explains_stops_entries_and_is_said(run_dir: Path) -> None:
+    """The wallet holds less than the books and no trade, funding or transfer is on record for it."""
+    hidden = {
+        "kind": "rest",
+        "path": "/fapi/v1/income",
+        "status": 200,
+        "text": "[]",
+        "minute": 0,
+        "minutes": 20,
+    }
+    fault = {"kind": "transfer", "qty": 50, "side": "SELL", "minute": 3}
+    told = live_story_that_differs(run_dir, fault, hidden)
+    halted = [row for row in told.of(ev.TradingStateChanged) if row.state is ev.TradingState.HALTED]
+    assert len(halted) == 1 and "wallet: 50 USDT less than the books" in halted[0].reason
+    assert 4 <= told.minute(halted[0].ts_ns) < 5 and not told.entries(first=5)

@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from typing import Any, cast
 
+import pytest
+
 from flowguardian.brokers.account_watch import AccountWatch
 from flowguardian.brokers.answers import Traded
 from flowguardian.brokers.desk import Desk, LiveOptions
@@ -26,6 +28,9 @@ class Venue:
 
     def __init__(self) -> None:
         self.positions: dict[str, str] = {}
+        self.wallet = "50000"
+        self.algos: Any = []
+        self.incomes: list[dict[str, Any]] = []
         self.trades: list[dict[str, Any]] = []
         self.orders: dict[int, str] = {}
         self.trouble: deque[str] = deque()
@@ -38,13 +43,15 @@ class Venue:
             self.trouble.popleft()
             raise OutcomeUnknown("timeout")
         if path.endswith("/balance"):
-            return [{"asset": "USDT", "balance": "50000"}]
+            return [{"asset": "USDT", "balance": self.wallet}]
         if path.endswith("/positionRisk"):
             if self.between:
                 self.between()
             return [{"symbol": name, "positionAmt": qty} for name, qty in self.positions.items()]
+        if path.endswith("/income"):
+            return [one for one in self.incomes if one["incomeType"] == params["incomeType"]]
         if path.endswith("/openAlgoOrders"):
-            return []
+            return self.algos
         if path.endswith("/userTrades"):
             first = params.get("fromId", 0)
             return [one for one in self.trades if one["symbol"] == params["symbol"] and one["id"] >= first]
@@ -55,6 +62,12 @@ class Venue:
             "symbol": SYMBOL, "orderId": params["orderId"], "clientOrderId": client_id, "status": "FILLED",
             "executedQty": "1",
         }  # fmt: skip
+
+    def income(self, number: int, kind: str, amount: str, symbol: str = "") -> None:
+        self.incomes.append(
+            {"tranId": number, "incomeType": kind, "income": amount, "asset": "USDT", "symbol": symbol,
+             "time": 10**12}
+        )  # fmt: skip
 
     def trade(self, number: int, order: int, qty: str, side: str = "SELL") -> None:
         self.trades.append(
@@ -78,7 +91,7 @@ class Scene:
         self.now_ns = 10**18
         self.desk = Desk(
             cast("Any", self.venue), self.engine, LiveOptions("tag"), pace=HostPace(),
-            now_ns=lambda: self.now_ns, on_facts=lambda: None,
+            now_ns=lambda: self.now_ns, live_ns=lambda: 10**17, on_facts=lambda: None,
         )  # fmt: skip
         self.orders: dict[str, Tracked] = {}
         self.watch = AccountWatch(self.desk, VenueStops(self.desk), self.orders)
@@ -186,3 +199,95 @@ def test_trades_before_this_run_are_not_its_own() -> None:
     asyncio.run(scene.watch.begin())
     scene.venue.asked.clear()
     assert asyncio.run(scene.watch.missed("ETHUSDT")) and scene.venue.asked == ["/fapi/v1/userTrades"]
+
+
+# ---- money
+
+
+def halting(row: ev.Row) -> list[ev.Row]:
+    """What the engine makes of it."""
+    return [one for one in engine().process(row) if isinstance(one, ev.TradingStateChanged)]
+
+
+def test_money_that_differs_for_a_minute_is_said_and_stops_entries() -> None:
+    scene = Scene()
+    scene.venue.wallet = "49999.5"
+    for _ in range(6):
+        assert scene.compared() == []
+        scene.now_ns += 10 * 10**9
+    (row,) = scene.compared()
+    assert isinstance(row, ev.AccountReconciled) and (row.wallet, row.balance) == (
+        4_999_950_000_000,
+        50_000 * ONE,
+    )
+    assert row.difference == "wallet: 0.5 USDT less than the books" and halting(row)
+    before = scene.venue.asked.count("/fapi/v1/income")
+    assert scene.compared() == [] and scene.venue.asked.count("/fapi/v1/income") == before, "asked in vain"
+    scene.venue.wallet = "50000"
+    (row,) = scene.compared()
+    assert isinstance(row, ev.AccountReconciled) and row.difference == ""
+
+
+def test_a_trade_that_left_the_position_as_it_was_is_looked_for_when_money_differs() -> None:
+    """Our stop reduced the position as trade 50, an order of ours that nobody told of added as much again."""
+    scene = Scene()
+    scene.venue.trade(50, 900, "0.4")
+    scene.venue.orders = {900: "tags10"}
+    scene.venue.wallet = "49999.96"
+    (row,) = scene.compared()
+    assert isinstance(row, ev.ClosedByVenue) and row.fill_id == 50
+
+
+def test_missed_funding_is_booked_before_money_is_judged() -> None:
+    scene = Scene()
+    scene.venue.income(7, "FUNDING_FEE", "-0.25", SYMBOL)
+    scene.venue.wallet = "49999.75"
+    (row,) = scene.compared()
+    assert isinstance(row, ev.FundingSettled) and row.amount == -25_000_000
+    scene.engine.process(row)
+    (row,) = scene.compared()
+    assert isinstance(row, ev.AccountReconciled) and row.difference == ""
+
+
+def test_a_transfer_is_named_and_stops_nothing() -> None:
+    scene = Scene()
+    scene.venue.wallet = "51000"
+    scene.venue.income(8, "TRANSFER", "1000")
+    (row,) = scene.compared()
+    assert isinstance(row, ev.AccountReconciled) and row.difference == "" and not halting(row)
+    assert row.outside == "transfer of 1000 USDT: not part of this run" and row.balance == 50_000 * ONE
+    assert scene.compared() == []
+    scene.venue.income(9, "TRANSFER", "-200")
+    scene.venue.wallet = "50800"
+    (row,) = scene.compared()
+    assert isinstance(row, ev.AccountReconciled) and row.difference == ""
+    assert row.outside == "2 transfers, in all of 800 USDT: not part of this run"
+
+
+def test_a_transfer_explains_its_own_amount_and_no_more() -> None:
+    scene = Scene()
+    scene.venue.wallet = "50999"
+    scene.venue.income(8, "TRANSFER", "1000")
+    assert scene.compared() == []
+    scene.now_ns += 61 * 10**9
+    (row,) = scene.compared()
+    assert isinstance(row, ev.AccountReconciled) and halting(row)
+    assert row.difference == "wallet: 1 USDT less than the books"
+
+
+def test_a_look_for_income_that_failed_says_nothing() -> None:
+    scene = Scene()
+    scene.venue.wallet = "51000"
+    scene.venue.trouble = deque(["/fapi/v1/income"])
+    assert scene.compared() == [] and not scene.venue.trouble
+    scene.now_ns += 61 * 10**9
+    assert scene.compared() == [], "the difference was seen for the first time"
+
+
+@pytest.mark.parametrize(
+    "algos", [{"code": 0}, ["x"], [{"symbol": SYMBOL}], [{"clientAlgoId": "tags10", "side": "BUY"}]]
+)
+def test_a_list_of_stops_that_cannot_be_read_ends_nothing(algos: Any) -> None:
+    scene = Scene()
+    scene.venue.algos = algos
+    assert len(scene.compared()) == 1

@@ -11,6 +11,7 @@ from flowguardian.execution import events as ev
 from flowguardian.execution.engine import Engine
 from flowguardian.execution.invariants import check_request
 from flowguardian.execution.money import units
+from flowguardian.execution.portfolio_manager import MOST_FILL_IDS
 from tests.builders import SYMBOLS, T0, engine, filled, of_kind, one, signal
 
 
@@ -71,6 +72,28 @@ def test_the_same_fill_twice_is_found() -> None:
     core, order = bought()
     rows = core.process(filled(order, 1, 1, units(100)))
     assert "I04" in {row.invariant for row in of_kind(rows, ev.InvariantViolated)}
+
+
+def test_a_fill_found_late_below_a_later_one_is_right_and_the_same_again_is_found() -> None:
+    """A trade that nobody told of is found by REST after the one that came by the stream."""
+    core = engine()
+    order = one(core.process(signal(T0 + 1)), ev.OrderRequested)
+    step = order.qty // 4
+    assert not of_kind(core.process(filled(order, 51, step, units(100))), ev.InvariantViolated)
+    assert not of_kind(core.process(filled(order, 50, step, units(100))), ev.InvariantViolated)
+    assert core.portfolio.last_fill_id[order.symbol] == 51
+    for number in (50, 51):
+        rows = core.process(filled(order, number, step, units(100)))
+        assert "I04" in {row.invariant for row in of_kind(rows, ev.InvariantViolated)}
+
+
+def test_a_fill_below_all_that_is_remembered_counts_as_booked() -> None:
+    portfolio = engine().portfolio
+    for number in range(1, 2 * MOST_FILL_IDS):
+        portfolio.note_fill("BTCUSDT", 2 * number)
+    assert len(portfolio.fill_ids["BTCUSDT"]) <= MOST_FILL_IDS
+    assert portfolio.has_fill("BTCUSDT", 3) and portfolio.has_fill("BTCUSDT", 4 * MOST_FILL_IDS - 2)
+    assert not portfolio.has_fill("BTCUSDT", 4 * MOST_FILL_IDS - 3)
 
 
 def test_a_fill_of_nothing_is_found() -> None:

@@ -52,7 +52,7 @@ def told(order: Tracked, evidence: Said) -> list[ev.Row]:
             order.listed(what)
         else:
             order.traded(what, AFTER[what.trade_id])
-        found += order.facts(5)
+        found += order.facts()
     return found
 
 
@@ -70,10 +70,10 @@ def test_any_order_and_any_repetition_of_the_evidence_gives_each_fill_once_in_or
     rows = told(order, evidence)
     assert fills_of(rows) == [(11, 4 * ONE), (12, ONE), (15, 3 * ONE)]
     assert [row for row in rows if isinstance(row, ev.OrderExpired)] == [
-        ev.OrderExpired(5, 7, "BTCUSDT", 8 * ONE)
+        ev.OrderExpired(0, 7, "BTCUSDT", 8 * ONE)
     ]
-    assert rows[-1] == ev.OrderExpired(5, 7, "BTCUSDT", 8 * ONE) and order.over
-    assert order.facts(6) == []
+    assert rows[-1] == ev.OrderExpired(0, 7, "BTCUSDT", 8 * ONE) and order.over
+    assert order.facts() == []
 
 
 def test_a_fill_that_is_missing_holds_back_those_after_it_and_the_end() -> None:
@@ -95,13 +95,13 @@ def test_unknown_is_said_once_and_leaves_on_the_word_of_the_venue_alone() -> Non
     order = Tracked(request(), "tag-7")
     order.sent_ns = 10**9
     order.unknown()
-    assert [type(row) for row in order.facts(5)] == [ev.OrderUnknown]
+    assert [type(row) for row in order.facts()] == [ev.OrderUnknown]
     order.unknown()
-    assert order.facts(6) == []
+    assert order.facts() == []
     order.absent(order.sent_ns + PROOF_NS, PROOF_NS)
-    assert order.facts(7) == [], "it may still arrive"
+    assert order.facts() == [], "it may still arrive"
     order.absent(order.sent_ns + PROOF_NS + 1, PROOF_NS)
-    (row,) = order.facts(8)
+    (row,) = order.facts()
     assert isinstance(row, ev.OrderRejected) and row.code == NEVER_ARRIVED and order.over
 
 
@@ -110,7 +110,7 @@ def test_absence_proves_nothing_about_an_order_that_was_seen() -> None:
     order = Tracked(request(), "tag-7")
     order.reported(Report("NEW", 0, 900))
     order.absent(10**18, PROOF_NS)
-    assert order.facts(5) == [] and not order.over
+    assert order.facts() == [] and not order.over
     assert fills_of(told(order, [("trade", FILLS[0])])) == [(11, 4 * ONE)]
 
 
@@ -118,7 +118,7 @@ def test_a_refusal_after_which_the_venue_filled_is_no_refusal() -> None:
     order = Tracked(request(), "tag-7")
     order.traded(FILLS[0], 4 * ONE)
     order.refused(-1001, "disconnected")
-    assert not order.is_refused and fills_of(order.facts(5)) == [(11, 4 * ONE)]
+    assert not order.is_refused and fills_of(order.facts()) == [(11, 4 * ONE)]
 
 
 @pytest.mark.parametrize(
@@ -134,15 +134,15 @@ def test_a_refusal_after_which_the_venue_filled_is_no_refusal() -> None:
 def test_every_end_is_one_row(end: Any, kind: type[ev.Row]) -> None:
     order = Tracked(request(), "tag-7")
     end(order)
-    assert [type(row) for row in order.facts(5)] == [kind] and order.over
+    assert [type(row) for row in order.facts()] == [kind] and order.over
     end(order)
-    assert order.facts(6) == []
+    assert order.facts() == []
 
 
 def test_an_order_of_an_earlier_process_goes_on_where_the_books_stand() -> None:
     order = Tracked(request(), "tag-7", 5 * ONE, is_unknown=True)
     order.unknown()
     order.absent(10**18, PROOF_NS)
-    assert order.facts(5) == [], "said already; and what was filled in part was seen"
+    assert order.facts() == [], "said already; and what was filled in part was seen"
     rows = told(order, [("report", Report("EXPIRED", 8 * ONE, 900)), ("list", FILLS)])
     assert fills_of(rows) == [(15, 3 * ONE)] and isinstance(rows[-1], ev.OrderExpired)
