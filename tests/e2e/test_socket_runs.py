@@ -36,7 +36,6 @@ from tests.builders import assert_same_rows
 from tests.e2e.real_runs import ROOT, decided, ops, rows, wait_until
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
-KILLS = 20
 SEED = 20261127
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
 pytestmark = pytest.mark.slow
@@ -152,12 +151,17 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @POSIX
 @pytest.mark.usefixtures("own_state")
-def test_an_engine_killed_at_twenty_moments_back_fills_what_the_market_did_meanwhile(tmp_path: Path) -> None:
-    run_dir = _make(tmp_path / "run", hours=3, speed=200)
-    killer = _Killer(run_dir, "engine", KILLS, starting=True)
+@pytest.mark.parametrize(
+    ("kills", "hours"), [(6, 1), pytest.param(20, 3, marks=pytest.mark.nightly)], ids=["six", "twenty"]
+)
+def test_an_engine_killed_at_many_moments_back_fills_what_the_market_did_meanwhile(
+    tmp_path: Path, kills: int, hours: int
+) -> None:
+    run_dir = _make(tmp_path / "run", hours=hours, speed=200)
+    killer = _Killer(run_dir, "engine", kills, starting=True)
     result = supervise(run_dir, twins={}, on_progress=killer.watch, check_interval_seconds=0.05)
     assert result.reason == "completed", ops(run_dir, ProcessExited)[-3:]
-    assert (len(killer.killed), result.restarts) == (KILLS, KILLS)
+    assert (len(killer.killed), result.restarts) == (kills, kills)
     filled = _no_trade_is_missing_or_twice(run_dir)
     assert filled > 100, "the market ran on while the engine was dead"
     verified = verify(run_dir)
