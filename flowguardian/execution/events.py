@@ -168,7 +168,7 @@ class AccountReconciled(Row, frozen=True, gc=False):
     balance: int
     positions: int
     difference: str
-    outside: str
+    outside: str = ""
 
 
 # ---- facts, derived: reproduced from the tape ------------------------------------------------------
