@@ -17,6 +17,7 @@ import aiohttp
 import msgspec
 
 from flowguardian.feeds.limits import Limiter
+from flowguardian.feeds.network import HOST, Network
 
 RECV_WINDOW_MS = 5000
 """The venue refuses a request that arrives later than this after its timestamp (its documented default)."""
@@ -65,13 +66,15 @@ class Signed:
         *,
         venue_ns: Callable[[], int],
         run_ms: Callable[[], int],
+        network: Network = HOST,
+        wall_ns: Callable[[], int] = time.time_ns,
         timeout_seconds: float = 10.0,
     ) -> None:
         self._base, self._keys, self._limiter = base, keys, limiter
         self._venue_ns, self._run_ms = venue_ns, run_ms
         self._ahead_ms = 0
         """What is added to the venue's time as this host knows it, once the venue called it wrong."""
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self.network, self._wall_ns, self._timeout_seconds = network, wall_ns, timeout_seconds
         self._session: aiohttp.ClientSession | None = None
 
     async def get(self, path: str, weight: int, **params: object) -> Any:
@@ -120,7 +123,7 @@ class Signed:
         if wait_ms:
             raise Refused(0, f"not sent: the request limit leaves no room for another {wait_ms} ms")
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout)
+            self._session = self.network.session(self._timeout_seconds)
         url = f"{self._base}{path}" if params is None else f"{self._base}{path}?{self._query(params)}"
         self._limiter.sent(weight, self._run_ms())
         try:
@@ -132,7 +135,7 @@ class Signed:
                     venue_ms = self._venue_ns() // _NS_PER_MS
                     self._limiter.refused(
                         answer.status, answer.headers, text, self._run_ms(), venue_ms,
-                        host_ms=time.time_ns() // _NS_PER_MS,
+                        host_ms=self._wall_ns() // _NS_PER_MS,
                     )  # fmt: skip
                 return outcome_of(answer.status, body)
         except aiohttp.ClientConnectorError as error:

@@ -63,7 +63,10 @@ class LiveTrading:
         self._loop, self._sliced = loop, sliced
         self._pumping = False
         now_ns: Callable[[], int] = (lambda: loop.now_ns) if sliced else feed.now_ns
-        signed = Signed(feed.venue.rest, keys, feed.limiter, venue_ns=feed.now_ns, run_ms=feed.run_ms)
+        signed = Signed(
+            feed.venue.rest, keys, feed.limiter, venue_ns=feed.now_ns, run_ms=feed.run_ms,
+            wall_ns=feed.wall_ns, network=feed.network,
+        )  # fmt: skip
         self.broker = LiveBroker(
             signed, feed.venue.ws_private, loop.engine, LiveOptions(tag_of(run_id)),
             pace=feed.pace, now_ns=now_ns, on_facts=self._arrived,
