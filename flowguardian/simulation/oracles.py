@@ -209,8 +209,9 @@ def _excused(case: Case, from_ns: int, to_ns: int) -> bool:
     """Whether something kept the venue from taking or confirming a stop, or the process from asking."""
     from_s, to_s = (at_ns - case.start_ns for at_ns in (from_ns, to_ns))
     for fault in case.world.plan.faults:
-        if fault.kind not in _OUTAGES and not fault.streams.startswith("user@"):
-            continue
+        unheard = fault.silent or fault.streams.startswith("user@") or fault.path in ("*", "private")
+        if fault.kind not in _OUTAGES and not unheard:
+            continue  # The venue takes stops, and says at once when one is gone.
         begins = fault.at_seconds * SECOND_NS
         ends = begins + ((fault.for_seconds or 0.0) + fault.seconds + 15.0) * SECOND_NS
         if begins <= to_s and from_s <= ends:

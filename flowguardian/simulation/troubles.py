@@ -29,11 +29,17 @@ def _span(draw: Random, *choices: float) -> float:
     return draw.choice(choices) * (0.5 + draw.random())
 
 
+_DEFINITE = ("unavailable_503", "throttled_503")
+"""Replies that mean by the exchange's documents that nothing was executed: it does not lie about that."""
+
+
 def _replies(draw: Random, symbols: Sequence[str]) -> Fault:
     path = draw.choice(("*", "POST /fapi/v1/order", "POST /fapi/v1/order", "POST /fapi/v1/algoOrder"))
-    executed = draw.choice((None, 0.0, 0.5, 1.0))
+    variant, executed = draw.choice(REPLIES), draw.choice((None, 0.0, 0.5, 1.0))
+    if variant in _DEFINITE:
+        executed = None
     return Fault(
-        "order_reply", for_seconds=_span(draw, 20, 120, 900), path=path, variant=draw.choice(REPLIES),
+        "order_reply", for_seconds=_span(draw, 20, 120, 900), path=path, variant=variant,
         rate=draw.choice((0.05, 0.3, 1.0)), executed=executed, seconds=draw.choice((0.3, 2.0, 8.0, 30.0)),
     )  # fmt: skip
 
