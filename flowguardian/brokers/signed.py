@@ -25,6 +25,8 @@ UNKNOWN_CODES = frozenset({-1000, -1001, -1006, -1007})
 """Codes that say nothing about execution (API documentation, error codes)."""
 NOT_EXECUTED = ("Service Unavailable", "-1008")
 """Texts of a 503 that mean a definite failure (API documentation, general info, HTTP 503)."""
+FILTERS = frozenset({-1111, -1013, -4003, -4005, -4014, -4023, -4164})
+"""An order does not fit the filters of its symbol: they are not, or not any more, those known here."""
 WRONG_TIME = -1021
 """The timestamp was too early or too late; the request was not executed."""
 _TRADING_SHARE = 0.95
@@ -68,12 +70,14 @@ class Signed:
         run_ms: Callable[[], int],
         network: Network = HOST,
         wall_ns: Callable[[], int] = time.time_ns,
+        on_filters: Callable[[], None] = lambda: None,
         timeout_seconds: float = 10.0,
     ) -> None:
         self._base, self._keys, self._limiter = base, keys, limiter
         self._venue_ns, self._run_ms = venue_ns, run_ms
         self._ahead_ms = 0
         """What is added to the venue's time as this host knows it, once the venue called it wrong."""
+        self._on_filters = on_filters
         self.network, self._wall_ns, self._timeout_seconds = network, wall_ns, timeout_seconds
         self._session: aiohttp.ClientSession | None = None
 
@@ -107,6 +111,8 @@ class Signed:
         try:
             return await self._once(method, path, weight, params)
         except Refused as error:
+            if error.code in FILTERS:
+                self._on_filters()
             if error.code != WRONG_TIME or params is None:
                 raise
         # Refused for its timestamp alone, so it was not executed: ask what time it is, and say it again.

@@ -285,6 +285,10 @@ class BinanceFeed:
         """The venue's time; in slices where the market was last seen to stand."""
         return self._rest.now_ns() if self._slices is None else self._market_pace.now_ns
 
+    def look_at_filters(self) -> None:
+        """An order was refused for its filters: read them anew at the next look."""
+        self._upkeep.look_soon(self.now_ns())
+
     def wall_ns(self) -> int:
         """Host UTC."""
         return self._rest.wall_ns()

@@ -65,7 +65,7 @@ class LiveTrading:
         now_ns: Callable[[], int] = (lambda: loop.now_ns) if sliced else feed.now_ns
         signed = Signed(
             feed.venue.rest, keys, feed.limiter, venue_ns=feed.now_ns, run_ms=feed.run_ms,
-            wall_ns=feed.wall_ns, network=feed.network,
+            wall_ns=feed.wall_ns, network=feed.network, on_filters=feed.look_at_filters,
         )  # fmt: skip
         self.broker = LiveBroker(
             signed, feed.venue.ws_private, loop.engine, LiveOptions(tag_of(run_id)),
