@@ -1,1 +1,1 @@
-"""Whole runs under a virtual clock: the same bytes for the same seed, and nothing violated whatever happens."""
+"""Whole runs under a virtual clock: the same bytes for the same seed, and nothing violated whatever comes."""
