@@ -46,13 +46,14 @@ class Config:
         self.tree: dict[str, Any] = tree if isinstance(tree, dict) else {}
 
     def value(self, path: str) -> Any:
-        """The value at a dotted path."""
+        """The value at a dotted path; a key may hold dots itself, as that of a strategy in a file does."""
         node: Any = self.tree
-        for key in path.split("."):
-            if not isinstance(node, dict) or key not in node:
-                return None
-            node = node[key]
-        return node
+        while isinstance(node, dict):
+            if path in node:
+                return node[path]
+            key, _, path = path.partition(".")
+            node = node.get(key)
+        return None
 
     def number(self, path: str) -> Decimal | None:
         """A number at a path; exact, whether it was written as a number or as text."""

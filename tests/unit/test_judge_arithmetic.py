@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from flowguardian.acceptance.criteria import verdict
+from flowguardian.acceptance.evidence import Config
 from flowguardian.acceptance.judgement import Criterion, Text, Verdict
 from flowguardian.acceptance.ledger import ONE, Held, Ledger, fee_of, funding_due
 from flowguardian.acceptance.prices import Prices
@@ -133,3 +134,12 @@ def test_prices_are_looked_up_at_or_before_a_stamp() -> None:
     assert [prices.trade("X", at) for at in (9, 10, 19, 20, 99)] == [None, 5, 5, 7, 7]
     assert prices.path_step("X", 20) == (5, 7) and prices.path_step("X", 19) is None
     assert prices.trade("UNKNOWN", 20) is None
+
+
+def test_the_budget_of_a_strategy_in_a_file_is_found_though_its_name_has_dots():
+    """The judge took the default allocation for it, and called every cap of such a run wrong."""
+    config = Config({"budget": {"allocation": {"/my/own.py": "0.9", "scalping": 0.4}, "default": 0.25}})
+    assert config.value("budget.allocation./my/own.py") == "0.9"
+    assert config.value("budget.allocation.scalping") == 0.4 and config.value("budget.default") == 0.25
+    for missing in ("budget.allocation.other", "budget.default.more", "nothing", "budget.allocation./my/own"):
+        assert config.value(missing) is None
