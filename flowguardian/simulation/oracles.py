@@ -57,7 +57,12 @@ def findings(world: World, told: Told, run_dir: Path) -> list[str]:
         return [*found, f"the run did not end: {told.reason or 'no reason'} after {told.lives} lives"]
     rows = [row for _, row in read_rows(run_dir / JOURNAL)]
     case = Case(world, told, run_dir, rows, _start_ns(rows))
-    for oracle in (*EVERYWHERE, *(LIVE_ONLY if world.mode == ev.LIVE else PAPER_ONLY)):
+    networked = told.ledger is not None
+    for oracle in (
+        *EVERYWHERE,
+        *(AFTER_FAULTS if networked else ()),
+        *(LIVE_ONLY if world.mode == ev.LIVE else PAPER_ONLY),
+    ):
         found += oracle(case)
     return found
 
@@ -295,7 +300,7 @@ EVERYWHERE: tuple[Oracle, ...] = (
     replay_is_equal, nothing_is_violated, orders_fit_the_filters, no_order_twice,
 )  # fmt: skip
 PAPER_ONLY: tuple[Oracle, ...] = (the_judge_agrees,)
+AFTER_FAULTS: tuple[Oracle, ...] = (everything_comes_back, no_order_stays_open)
 LIVE_ONLY: tuple[Oracle, ...] = (
     the_ledger_agrees, nothing_is_sent_twice, no_position_is_naked, our_orders_are_never_refused_for_filters,
-    everything_comes_back, no_order_stays_open,
 )  # fmt: skip

@@ -161,21 +161,21 @@ def market_of(world: World, settings: Settings) -> Market:
 
 
 def _manifest(world: World, loaded: Loaded, name: str) -> Manifest:
-    live = world.mode == LIVE
+    networked = world.profile != CALM
     return Manifest(
         run_id=name,
         kind="rehearsal",
         market=f"synthetic:{world.seed}",
         start_ns=None,
         planned_ns=round(world.hours * HOUR_NS),
-        speed=1.0 if live else 0.0,
+        speed=1.0 if networked else 0.0,
         seed=world.seed,
         config=msgspec.Raw(msgspec.json.encode(loaded.effective)),
         config_hash=loaded.config_hash,
         trading_hash=loaded.trading_hash,
-        venue="local" if live else "direct",
+        venue="local" if networked else "direct",
         mode=world.mode,
-        start_equity=units(loaded.settings.account.equity) if live else 0,
+        start_equity=units(loaded.settings.account.equity) if world.mode == LIVE else 0,
     )
 
 

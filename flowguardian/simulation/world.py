@@ -24,6 +24,9 @@ HEALED_SECONDS = 900.0
 """The end of every run is free of faults for so long."""
 QUIET_START_SECONDS = 150.0
 _STRATEGY = Path(__file__).with_name("restless.py")
+PAPER = "paper"
+_PAPER_SHARE = 0.4
+"""Of the swarm; hostile worlds are live, where more can go wrong."""
 _SHARE = {SWARM: 0.5, HOSTILE: 0.85}
 """How likely a kind of trouble is switched on."""
 
@@ -51,7 +54,7 @@ def world_of(seed: int, profile: str, hours: float) -> World:
     """The run of a seed."""
     chance = _stream(seed, "settings")
     if profile == CALM:
-        return World(seed, profile, hours, "paper", _calm(chance), Plan([]), (), (), 0.0)
+        return World(seed, profile, hours, PAPER, _calm(chance), Plan([]), (), (), 0.0)
     end = max(0.0, hours * 3600 - HEALED_SECONDS)
     faults: list[Fault] = []
     weather: list[Weather] = []
@@ -78,7 +81,7 @@ def world_of(seed: int, profile: str, hours: float) -> World:
         seed,
         profile,
         hours,
-        LIVE,
+        PAPER if profile == SWARM and _stream(seed, "mode").random() < _PAPER_SHARE else LIVE,
         overrides,
         Plan(faults, seed),
         tuple(weather),
