@@ -45,7 +45,7 @@ class Life:
         self._process: EngineProcess | None = None
         self._recorder: FragileRecorder | None = None
         self._task: asyncio.Task[str] | None = None
-        self._killed = False
+        self.killed = False
         self.away_seconds = RESTART_SECONDS
 
     def start(self) -> EngineProcess:
@@ -81,7 +81,7 @@ class Life:
         try:
             return await self._task
         except asyncio.CancelledError:
-            if self._killed:
+            if self.killed:
                 raise Killed from None
             raise
         finally:
@@ -99,11 +99,12 @@ class Life:
             await asyncio.sleep(1.0 if moment is None else min(1.0, moment - now))
 
     def _kill(self) -> None:
-        self._killed = True
+        self.killed = True
         if self._recorder is not None:
             self._recorder.killed()
         self._network.die()
-        if self._task is not None:
+        # Its own task ends by the exception that brings it here: a cancellation would cut that short.
+        if self._task is not None and asyncio.current_task() is not self._task:
             self._task.cancel()
 
     def _take_over(self, crash: Crash | None) -> None:

@@ -47,7 +47,7 @@ class Air:
         self.chance = random.Random(seed)  # noqa: S311 - a seeded draw, no secret
         self.seen: dict[str, int] = {}
         """How often each fault of the network was met."""
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self.tasks: set[asyncio.Task[Any]] = set()
 
     def now(self, now: float) -> Weather:
         """The weather of a moment."""
@@ -70,8 +70,8 @@ class Air:
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Something at the venue: it goes on whatever becomes of the client."""
         task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
 
 _FAIR = Weather(0.0, 0.0)

@@ -91,6 +91,16 @@ class Simulation:
         if not isinstance(error, Killed):
             self.told.problems.append(f"a task ended unheard: {context.get('message')} {error!r}")
 
+    async def _leave(self, before: set[asyncio.Task[Any]], air: Air, *, killed: bool) -> None:
+        """A process that ended by itself leaves nothing running: it would go on beside its next start."""
+        await asyncio.sleep(0)
+        left = asyncio.all_tasks() - before - air.tasks
+        for task in left:
+            task.cancel()
+        if left and not killed:
+            names = sorted(getattr(one.get_coro(), "__qualname__", "") for one in left)
+            self.told.problems.append(f"life {self.told.lives} left running: {', '.join(names)}")
+
     # ---- without trouble
 
     async def _one_life(self) -> None:
@@ -120,7 +130,9 @@ class Simulation:
         watcher = self.told.watcher = Watcher(world, exchange, self.run_dir)
         beside = [loop.create_task(exchange.run()), loop.create_task(watcher.watch())]
         while not self.told.reason and self.told.lives < _MOST_LIVES and not self.told.problems:
-            away = await self._one_of_many(Life(self.run_dir, self._portfolio, air, clock, deaths), watcher)
+            away = await self._one_of_many(
+                Life(self.run_dir, self._portfolio, air, clock, deaths), watcher, air
+            )
             if not self.told.reason:
                 await asyncio.sleep(away)
         await asyncio.sleep(1.0)
@@ -131,9 +143,10 @@ class Simulation:
         self.told.seen.update(air.seen)
         self.told.seen.update(deaths.seen)
 
-    async def _one_of_many(self, life: Life, watcher: Watcher) -> float:
+    async def _one_of_many(self, life: Life, watcher: Watcher, air: Air) -> float:
         """One life; returns how long the process stays away after it."""
         self.told.lives += 1
+        before = asyncio.all_tasks()
         try:
             watcher.process = life.start()
             self.told.reason = await life.over()
@@ -149,6 +162,7 @@ class Simulation:
         finally:
             watcher.process = None
             life.bury()
+            await self._leave(before, air, killed=life.killed)
         return 0.0
 
 

@@ -98,8 +98,9 @@ TROUBLES: Mapping[str, Trouble] = {
     "order_refused": Trouble((0.3, 3), _refusals),
     "partial_then_cancel": Trouble((0.3, 3), lambda d, s: Fault(
         "partial_then_cancel", for_seconds=_span(d, 30, 300), rate=d.choice((0.2, 1.0)), share=d.random())),
+    # Not longer than the time after which "not found" is taken for a proof (DESIGN 3c).
     "invisible": Trouble((0.2, 2), lambda d, s: Fault(
-        "invisible", for_seconds=_span(d, 30, 300), seconds=_span(d, 0.5, 3, 20))),
+        "invisible", for_seconds=_span(d, 30, 300), seconds=_span(d, 0.5, 3))),
     "stale": Trouble((0.2, 2), lambda d, s: Fault(
         "stale", for_seconds=_span(d, 30, 300), seconds=_span(d, 0.5, 3, 20))),
     "fill_first": Trouble((0.2, 2), lambda d, s: Fault("fill_first", for_seconds=_span(d, 60, 600))),
