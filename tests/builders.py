@@ -64,6 +64,7 @@ _PARTS: dict[str, Any] = {
         max_strategy_positions=5,
         max_symbol_exposure=units("0.35"),
         max_total_exposure=units("0.95"),
+        max_total_notional=None,
     ),
     "guards": GuardLimits(
         enabled=frozenset({ev.Reason.READY_GATE, ev.Reason.WARMUP, ev.Reason.STALE_SIGNAL})

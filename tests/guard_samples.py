@@ -132,6 +132,7 @@ def limits(
             max_strategy_positions=per_strategy,
             max_symbol_exposure=units("0.35"),
             max_total_exposure=units("0.95"),
+            max_total_notional=None,
         ),
         guards=msgspec.structs.replace(GUARD_LIMITS, **guards),
         strategies={"scalping": strategy, "other": msgspec.structs.replace(strategy, name="other")},

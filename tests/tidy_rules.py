@@ -90,8 +90,10 @@ SYSTEM_CALLS: Mapping[str, str] = {
     "replace or rename": "flowguardian/ops/platform_files.py",
 }
 
-MODES = frozenset({"paper", "live", "backtest"})
-MODE_FLAGS = re.compile(r"(is|in)_(paper|live|backtest)(_mode)?|(paper|live|backtest)_mode|dry_run")
+MODES = frozenset({"paper", "live", "shadow", "backtest"})
+MODE_FLAGS = re.compile(
+    r"(is|in)_(paper|live|shadow|backtest)(_mode)?|(paper|live|shadow|backtest)_mode|dry_run"
+)
 BANNED_IMPORTS = frozenset({"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve"})
 SHELLS = frozenset({"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput"})
 VAGUE_NAMES = frozenset({"utils", "util", "helpers", "helper", "common", "misc"})

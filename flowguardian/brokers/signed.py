@@ -159,6 +159,16 @@ class Signed:
         return f"{query}&signature={signature}"
 
 
+class Silent(Signed):
+    """Asks and listens; what would change the account is refused here and never leaves."""
+
+    async def post(self, path: str, weight: int, **params: object) -> Any:
+        """Raises Refused."""
+        raise Refused(0, "not sent: this run trades in the shadow")
+
+    put = delete = post
+
+
 class _Problem(msgspec.Struct):
     code: int = 0
     msg: str = ""

@@ -50,6 +50,14 @@ COMMANDS: dict[str, Entry] = {
         "감독되는 인수 시험(리허설)을 판정까지 실행합니다.",
     ),
     "paper": Entry("running", "paper", "Run supervised paper trading.", "감독되는 모의 거래를 실행합니다."),
+    "live": Entry(
+        "trading", "live", "Trade an account, supervised: gated, confirmed, reconciled.",
+        "감독되는 실거래를 실행합니다: 관문, 확인, 대조를 거칩니다.",
+    ),
+    "shadow": Entry(
+        "trading", "shadow", "Decide as live would, on the account's money, and send nothing.",
+        "계정의 돈으로 실거래처럼 결정하되 아무 주문도 보내지 않습니다.",
+    ),
     "backtest": Entry(
         "backtesting", "backtest", "Run the engine over recorded data.", "기록된 데이터로 엔진을 실행합니다.",
     ),

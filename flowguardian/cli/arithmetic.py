@@ -139,13 +139,16 @@ class Arithmetic:
         risk, equity, books = self.config["risk"], max(self.equity, 0), self.books
         total_share = min(self.config["portfolio"]["max_total_exposure"], risk["max_exposure_pct"])
         in_symbol = part(equity, ratio(risk["max_exposure_per_symbol"])) - books.exposure(self.signal.symbol)
-        in_total = part(equity, ratio(total_share)) - books.exposure()
+        most, formula = part(equity, ratio(total_share)), f"{m(equity)} × {total_share}"
+        if books.largest_total is not None and books.largest_total < most:
+            most, formula = books.largest_total, f"{m(books.largest_total)} (live.max_notional_usdt)"
+        in_total = most - books.exposure()
         self.out.note(
             "symbol_room",
             f"{m(equity)} × {risk['max_exposure_per_symbol']} − {m(books.exposure(self.signal.symbol))}",
             m(in_symbol),
         )
-        self.out.note("total_room", f"{m(equity)} × {total_share} − {m(books.exposure())}", m(in_total))
+        self.out.note("total_room", f"{formula} − {m(books.exposure())}", m(in_total))
         return min(in_symbol, in_total)
 
     def _budget(self, wanted: int) -> bool:

@@ -87,12 +87,16 @@ class Books:
     loss_until_ns: int = 0
     trading: ev.TradingState = ev.TradingState.ACTIVE
     trading_reason: str = ""
+    largest_total: int | None = None
+    """What all positions may be worth together, in money; None where only shares of equity limit it."""
 
     @classmethod
     def of(cls, start: ev.RunStarted, config: Mapping[str, Any]) -> Books:
         """The books of a run before its first fill."""
         equity = start.start_equity
-        return cls(config, equity, equity, equity, equity)
+        most = config.get("live", {}).get("max_notional_usdt")
+        limited = start.mode in ev.OF_AN_ACCOUNT and most is not None
+        return cls(config, equity, equity, equity, equity, largest_total=ratio(most) if limited else None)
 
     def apply(self, seq: int, row: ev.Row) -> None:
         """Change by one row."""

@@ -207,6 +207,33 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
         "a start is possible; look at the lines with !",
         "시작할 수 있습니다; ! 표시 줄을 보십시오",
     ),
+    # live
+    "live_play_money": (
+        "our own venue has play money: no acceptance, key or confirmation is asked for",
+        "자체 거래소의 돈은 가상입니다: 인수 시험, 키, 확인을 요구하지 않습니다",
+    ),
+    "live_judging": (
+        "looking for a run that passed; it is judged again, which takes up to a minute",
+        "통과한 실행을 찾아 다시 판정합니다. 1분쯤 걸립니다",
+    ),
+    "live_not_started": (
+        "nothing was started: do what the lines with ✗ say",
+        "아무것도 시작하지 않았습니다: ✗ 표시 줄에 적힌 대로 하십시오",
+    ),
+    "live_confirm": (
+        (
+            "This run trades with real money on {venue}: {symbols}.\n"
+            "It starts with {equity} USDT and holds at most {most} USDT of positions "
+            "(live.max_notional_usdt).\nTo start it, type exactly:\n  {line}"
+        ),
+        (
+            "이 실행은 {venue} 에서 실제 돈으로 거래합니다: {symbols}.\n"
+            "{equity} USDT 로 시작하며 포지션은 합계 {most} USDT 까지입니다 (live.max_notional_usdt).\n"
+            "시작하려면 다음을 그대로 입력하십시오:\n  {line}"
+        ),
+    ),
+    "live_unconfirmed": ("not confirmed: nothing was started", "확인되지 않아 아무것도 시작하지 않았습니다"),
+    "live_unconfirmed_fix": ("start again and type: {line}", "다시 시작하여 입력하십시오: {line}"),
     "doctor_red": (
         "a start is not possible: do what the lines with ✗ say",
         "시작할 수 없습니다: ✗ 표시 줄에 적힌 대로 하십시오",

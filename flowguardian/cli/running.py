@@ -1,4 +1,4 @@
-"""`accept`, `paper`: start or resume a supervised run, show how it goes, end with its verdict.
+"""`accept`, `paper`, and what `live` and `shadow` share with them: a supervised run, its progress, its end.
 
 Rule: options become settings or a plan; nothing is parsed and ignored. Progress goes to stderr, with `--json`
 the last line of stdout is one object.
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flowguardian.ops.conduct import Conducted, RunPlan
     from flowguardian.ops.loading import Loaded
 
@@ -22,7 +24,7 @@ DEFAULT_CONFIG = Path("configs/scalping/real_paper_12h_v6_1_phase17.yml")
 TWINS = {"budget_leak": "flowguardian.simulation.broken_engine"}
 """Programs of planted defects: started by `accept --break`, imported by nothing."""
 EXITS = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 4}
-ENDS = {"interrupted": 130, "stopped": 130, "config_error": 2, "preflight": 3}
+ENDS = {"completed": 0, "interrupted": 130, "stopped": 130, "config_error": 2, "preflight": 3}
 
 Config = Annotated[
     Path | None, typer.Option(help="Configuration file; without it the V6.1 file or the defaults.")
@@ -74,18 +76,18 @@ def accept(
     By default a rehearsal over the local venue with a synthetic market, as fast as it will go, kept in the
     embedded stores that are installed.
     """
-    options = _over(
+    options = over(
         venue=venue, market=market, start=start, duration=duration, speed=speed, seed=seed, stores=stores
     )
-    loaded = _load(config, overrides, options)
+    loaded = loaded_of(config, overrides, options)
     if loaded.settings.market.venue is None:
         options.append("market.venue=local")
         if loaded.settings.stores.mode == "off" and stores is None:
             options.append("stores.mode=embedded")
-        loaded = _load(config, overrides, options)
+        loaded = loaded_of(config, overrides, options)
     given = (config, overrides, venue, market, start, duration, seed, stores)
     configured = speed != "max" or any(option is not None for option in given)
-    _conduct(
+    run(
         loaded, configured=configured, config=config, defect=defect, run_dir=run_dir, as_json=json, lang=lang,
         segment=segment,
     )  # fmt: skip
@@ -109,19 +111,19 @@ def paper(
     check_interval: Annotated[float, typer.Option(help="Seconds between two looks at the engine.")] = 1.0,
 ) -> None:
     """Run paper trading at the configured speed (1 = real time), supervised, until its duration is over."""
-    options = _over(
+    options = over(
         venue=venue, market=market, start=start, duration=duration, speed=speed, seed=seed, stores=stores
     )
-    loaded = _load(config, overrides, options)
+    loaded = loaded_of(config, overrides, options)
     if strategy is not None:
         chosen = [
             f"strategies.{name}.enabled={name == strategy}"
             for name in {*loaded.settings.strategies, strategy}
         ]
-        loaded = _load(config, [*(overrides or ()), *sorted(chosen)], options)
+        loaded = loaded_of(config, [*(overrides or ()), *sorted(chosen)], options)
     given = (config, overrides, venue, market, start, duration, speed, seed, strategy, stores)
     configured = any(option is not None for option in given)
-    _conduct(
+    run(
         loaded,
         configured=configured,
         config=config,
@@ -133,9 +135,9 @@ def paper(
     )
 
 
-def _over(
+def over(
     *, venue: str | None, market: str | None, start: str | None, duration: str | None, speed: str | None,
-    seed: int | None, stores: str | None,
+    seed: int | None, stores: str | None = None,
 ) -> list[str]:  # fmt: skip
     """Options as settings: they win over the file and stand in the effective configuration."""
     found = []
@@ -175,7 +177,8 @@ def _moment(text: str) -> str:
     return text
 
 
-def _load(config: Path | None, overrides: list[str] | None, options: list[str]) -> Loaded:
+def loaded_of(config: Path | None, overrides: list[str] | None, options: list[str]) -> Loaded:
+    """The configuration that a command means; raises ConfigError."""
     from flowguardian.ops.loading import load
 
     return load(_file(config), [*(overrides or ()), *options])
@@ -201,7 +204,7 @@ def _asked_again(loaded: Loaded, run_dir: Path, *, configured: bool) -> Loaded:
         return loaded
 
 
-def _plan(loaded: Loaded, *, defect: bool, run_dir: Path | None, config: Path | None) -> RunPlan:
+def _plan(loaded: Loaded, *, defect: bool, run_dir: Path | None, config: Path | None, mode: str) -> RunPlan:
     from flowguardian.ops.conduct import RunPlan
 
     settings = loaded.settings
@@ -224,10 +227,11 @@ def _plan(loaded: Loaded, *, defect: bool, run_dir: Path | None, config: Path | 
         seed=settings.run.seed,
         defect=next(iter(TWINS)) if defect else "",
         run_dir=run_dir,
+        mode=mode,
     )
 
 
-def _conduct(
+def run(
     loaded: Loaded,
     *,
     configured: bool,
@@ -238,7 +242,10 @@ def _conduct(
     defect: bool = False,
     check_interval_seconds: float = 1.0,
     segment: str | None = None,
+    mode: str = "paper",
+    begin: Callable[[RunPlan], RunPlan] | None = None,
 ) -> None:
+    """Start or resume a run and show how it ends; `begin` looks at the plan of a new one."""
     from flowguardian.cli.doctor import line_text
     from flowguardian.cli.language import choose
     from flowguardian.ops.conduct import conduct, create_run, is_complete
@@ -250,7 +257,12 @@ def _conduct(
     if run_dir is None or not (run_dir / MANIFEST).is_file():
         for warning in loaded.warnings:
             print(f"! {warning}", file=sys.stderr)
-        place = create_run(_plan(loaded, defect=defect, run_dir=run_dir, config=config))
+        plan = _plan(loaded, defect=defect, run_dir=run_dir, config=config, mode=mode)
+        place = create_run(plan if begin is None else begin(plan))
+    elif (held := read_manifest(run_dir).mode) != mode:
+        raise UsageError(
+            f"{run_dir} holds a run of the mode {held}: go on with `flowguardian {held} --run-dir {run_dir}`"
+        )
     elif configured and read_manifest(run_dir).config_hash != loaded.config_hash:
         raise UsageError(
             f"{run_dir} holds a run of another configuration, which never changes: leave out the other "
@@ -280,6 +292,7 @@ def show_end(conducted: Conducted, *, as_json: bool, language: str) -> int:
     """Say how it ended, where the report is and what to do next; returns the exit code."""
     from flowguardian.acceptance.summary import summary_json
     from flowguardian.cli.output import print_json
+    from flowguardian.ops.manifest import read_manifest
 
     judgement, result = conducted.judgement, conducted.result
     if judgement is None:
@@ -290,7 +303,9 @@ def show_end(conducted: Conducted, *, as_json: bool, language: str) -> int:
                 f"stopped by plan, {done}; pack it to move it: flowguardian pack {conducted.run_dir}",
                 file=sys.stderr,
             )
-        print(f"go on with: flowguardian paper --run-dir {conducted.run_dir}", file=sys.stderr)
+        if result.reason != "completed":
+            mode = read_manifest(conducted.run_dir).mode
+            print(f"go on with: flowguardian {mode} --run-dir {conducted.run_dir}", file=sys.stderr)
         if as_json:
             print_json({"verdict": None, "reason": result.reason, "run_dir": str(conducted.run_dir)})
         return ENDS.get(result.reason, 1)

@@ -37,10 +37,11 @@ def simulate(
 ) -> int:
     """Run whole runs by seed: market, faults, delays and deaths follow from it, and so do the same bytes.
 
-    calm: on paper over a market in memory, 3 symbols with 12 messages per minute each, no faults. swarm (4 of
-    10 on paper, else live) and hostile (live): over the local venue through a network in memory, 2 or 3 symbols
-    with 18 trades and quotes per minute and a mark per second each; each kind of fault is on in half, or in 85
-    of 100, of the seeds. Not simulated: sockets, threads, the supervisor, loss of power, stores and views.
+    calm: on paper over a market in memory, 3 symbols with 12 messages per minute each, no faults.
+    swarm (4 of 10 on paper, else live) and hostile (live): over the local venue through a network in memory,
+    2 or 3 symbols with 18 trades and quotes per minute and a mark per second each; each kind of fault is on
+    in half, or in 85 of 100, of the seeds.
+    Not simulated: sockets, threads, the supervisor, loss of power, stores and views.
     """
     from flowguardian.simulation.world import PROFILES
 

@@ -60,6 +60,7 @@ def venue(
     balance: Annotated[str, typer.Option(help="USDT in the account that trades here.")] = "10000",
     maker_fee_bps: Annotated[str, typer.Option(help="Fee of a resting order.")] = "2",
     taker_fee_bps: Annotated[str, typer.Option(help="Fee of an order that takes.")] = "5",
+    leverage: Annotated[int, typer.Option(help="Leverage of every symbol at first.", min=1, max=125)] = 20,
     slippage_bps: Annotated[
         str,
         typer.Option(help="Takers meet the paper broker's fill rule: one level this far behind the touch."),
@@ -91,6 +92,7 @@ def venue(
     terms = Terms(
         keys=Keys(secrets.token_hex(32), secrets.token_hex(32)),
         balance=_amount(balance, "--balance"),
+        leverage=leverage,
         fees=Fees(_rate(maker_fee_bps, "--maker-fee-bps"), _rate(taker_fee_bps, "--taker-fee-bps")),
         slippage=_rate(slippage_bps, "--slippage-bps") if slippage_bps else None,
         ledger=None if place is None else place.with_name(LEDGER_FILE),

@@ -28,8 +28,10 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 # ---- facts, exogenous: read back by a replay -------------------------------------------------------
 
 
-LIVE = "live"
-"""The mode of a run whose orders go to a venue."""
+LIVE, SHADOW = "live", "shadow"
+"""The modes of a run whose orders go to a venue, and of one that would send them and does not."""
+OF_AN_ACCOUNT = (LIVE, SHADOW)
+"""Modes in which the venue's word on orders and positions is a fact."""
 
 
 class RunStarted(Row, frozen=True, gc=False):

@@ -53,6 +53,8 @@ def _check_room(row: OrderRequested, portfolio: PortfolioManager) -> Findings:  
     budget = limits.budget
     allowed = basis * budget.allocation.get(row.strategy, budget.default_allocation) // SCALE
     most = row.equity * budget.max_total_exposure // SCALE
+    if budget.max_total_notional is not None and most > budget.max_total_notional:
+        most = budget.max_total_notional
     most_in_symbol = row.equity * budget.max_symbol_exposure // SCALE
     if held + reserved <= allowed and total <= most and in_symbol <= most_in_symbol:
         return ()

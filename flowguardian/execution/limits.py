@@ -36,6 +36,8 @@ class BudgetLimits(msgspec.Struct, frozen=True):
     max_strategy_positions: int
     max_symbol_exposure: int
     max_total_exposure: int
+    max_total_notional: int | None
+    """All symbols together, in money; None = no limit beside the share of equity."""
 
 
 class GuardLimits(msgspec.Struct, frozen=True):

@@ -282,20 +282,18 @@ class MarketLoop:
     def _open(self) -> list[int]:
         return [self._index[symbol] for symbol in self.engine.portfolio.positions]
 
-    # ---- facts become rows, rows become actions
-
     def _process(self, fact: ev.Row) -> None:
         rows = self.engine.process(fact)
         decisions = rows[1:]
-        durable = False
-        for row in decisions:
-            if type(row) is ev.OrderRequested:
-                durable = True
+        kind = type(fact)
+        # Whatever the tape cannot give back, and every order before it leaves.
+        durable = kind in _EXOGENOUS or (kind in _FROM_VENUE and self._broker.venue_settles)
+        durable = durable or any(type(row) is ev.OrderRequested for row in decisions)
         self._recorder.commit(rows, durable=durable)
         for row in decisions:
             if (act := self._on_row.get(type(row))) is not None:
                 act(row)
-        if type(fact) in _MOVES:
+        if kind in _MOVES:
             self._held_is_old = True
 
     def _send(self, order: ev.OrderRequested) -> None:
@@ -397,4 +395,5 @@ def _distance(value: float) -> int:
 
 _FARTHEST = 1e9
 """Whole units of price; what lies farther is no level, and would not fit into a kernel's int64."""
+_EXOGENOUS, _FROM_VENUE = frozenset(ev.EXOGENOUS), frozenset(ev.FROM_VENUE)
 _MOVES = frozenset({ev.OrderFilled, ev.Liquidated, ev.ClosedByVenue})

@@ -138,8 +138,10 @@ class PositionSizer:
     def _exposure_room(self, symbol: str, equity: int) -> int:
         budget, portfolio = self._limits.budget, self._portfolio
         in_symbol = share(max(equity, 0), budget.max_symbol_exposure) - portfolio.exposure(symbol)
-        in_total = share(max(equity, 0), budget.max_total_exposure) - portfolio.total_exposure()
-        return min(in_symbol, in_total)
+        most = share(max(equity, 0), budget.max_total_exposure)
+        if budget.max_total_notional is not None:
+            most = min(most, budget.max_total_notional)
+        return min(in_symbol, most - portfolio.total_exposure())
 
     def _budget(self, strategy: str) -> _Budget:
         """The strategy's budget, and by how many entries the rest of it has to be shared when scaling."""

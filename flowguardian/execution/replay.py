@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from flowguardian.execution.events import EXOGENOUS, FROM_VENUE, LIVE, Row, RunStarted, encode
+from flowguardian.execution.events import EXOGENOUS, FROM_VENUE, OF_AN_ACCOUNT, Row, RunStarted, encode
 from flowguardian.execution.loop import MarketLoop
 from flowguardian.execution.recorder import Recorder
 from flowguardian.journal.chain import Record
@@ -139,7 +139,7 @@ def exogenous(rows: Iterable[Row]) -> list[Row]:
     """The facts of a journal that came from outside; in a live run the venue's word on orders is one."""
     kinds, found = EXOGENOUS, []
     for row in rows:
-        if isinstance(row, RunStarted) and row.mode == LIVE:
+        if isinstance(row, RunStarted) and row.mode in OF_AN_ACCOUNT:
             kinds = (*EXOGENOUS, *FROM_VENUE)
         if isinstance(row, kinds):
             found.append(row)

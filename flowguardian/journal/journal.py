@@ -1,7 +1,8 @@
 """The journal of a run: every fact with its decisions, one transaction each, on disk before orders leave.
 
-Rule: the engine process alone writes it. An order's batch waits for the tape and then for the journal;
-a batch that cannot be written ends the process, and recovery continues from what is there.
+Rule: the engine process alone writes it. Every batch waits for the tape, so that a loss of power never leaves
+rows without the market they were decided on; a batch with an order waits for the journal too. One that cannot
+be written ends the process, and recovery continues from what is there.
 """
 
 from __future__ import annotations
@@ -37,8 +38,7 @@ class Recorder:
 
     def commit(self, rows: Sequence[Row], *, durable: bool) -> None:
         """Write one fact and its decisions in one transaction."""
-        if durable:
-            self.tape.sync()
+        self.tape.sync()
         self.journal.append([(row.ts_ns, type(row).__name__, encode(row)) for row in rows], durable=durable)
 
     def close(self) -> None:

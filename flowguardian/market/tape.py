@@ -66,6 +66,7 @@ class TapeWriter:
             if path == paths[-1] and whole != path.stat().st_size:
                 with path.open("r+b") as torn:
                     torn.truncate(whole)
+        self._is_synced = False
         self._number = len(paths)
         self._file: BinaryIO = paths[-1].open("ab") if paths else self._next_segment()
 
@@ -85,11 +86,14 @@ class TapeWriter:
             self._file = self._next_segment()
         self._file.write(header.tobytes() + body)
         self._file.flush()
+        self._is_synced = False
         self.last_ts_ns = last
 
     def sync(self) -> None:
         """Wait until everything appended is on the disk."""
-        os.fsync(self._file.fileno())
+        if not self._is_synced:
+            os.fsync(self._file.fileno())
+            self._is_synced = True
 
     def close(self) -> None:
         """Sync and close."""

@@ -11,12 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from flowguardian.brokers.base import VenueBroker
 from flowguardian.brokers.paper import PaperBroker
 from flowguardian.execution.engine import Engine
-from flowguardian.execution.events import LIVE, RunStarted
+from flowguardian.execution.events import OF_AN_ACCOUNT, RunStarted
 from flowguardian.execution.limits import Limits
 from flowguardian.execution.loop import MarketLoop
 from flowguardian.execution.portfolio_manager import PortfolioManager
@@ -29,7 +27,7 @@ from flowguardian.feeds.recorded import Market, open_market
 from flowguardian.feeds.venues import VENUES, Venue, local
 from flowguardian.market.records import MINUTE_NS, SECOND_NS, UNITS
 from flowguardian.market.scanner import Running, Scanner
-from flowguardian.ops.limits import limits_of, shadow_rows, shadowed_limits
+from flowguardian.ops.limits import run_limits, shadow_rows, shadowed_limits
 from flowguardian.ops.manifest import Manifest
 from flowguardian.ops.registry import state_directory
 from flowguardian.ops.segments import HostClock
@@ -144,9 +142,7 @@ def assemble(
     start_equity: int = 0,
 ) -> MarketLoop:
     """A fresh loop with its engine, ready for the first fact; a live one sends nothing yet."""
-    limits = limits_of(settings)
-    if start_equity:
-        limits = msgspec.structs.replace(limits, start_equity=start_equity)
+    limits = run_limits(settings, mode, start_equity)
     symbols = settings.universe.symbols
     bar_ns = settings.bar_seconds * SECOND_NS
     engine = Engine(limits, shadow_rows(shadowed_limits(settings), 0), portfolio(limits))
@@ -159,7 +155,9 @@ def assemble(
     return MarketLoop(
         symbols=symbols,
         engine=engine,
-        broker=VenueBroker() if mode == LIVE else PaperBroker(limits.costs, seed, engine.instruments),
+        broker=VenueBroker()
+        if mode in OF_AN_ACCOUNT
+        else PaperBroker(limits.costs, seed, engine.instruments),
         scanner=scanner,
         recorder=recorder,
         timers=Timers(settings.run.checkpoint_interval_minutes * MINUTE_NS, planned_ns),

@@ -17,6 +17,7 @@ import msgspec
 
 from flowguardian.acceptance.judge import Judgement, Replay, judge
 from flowguardian.acceptance.report import Reporter
+from flowguardian.execution.events import SHADOW
 from flowguardian.journal.ops_events import PreflightChecked, ProcessExited
 from flowguardian.notify.plan import tell_the_rest
 from flowguardian.ops.assembly import configured_market
@@ -76,6 +77,9 @@ class RunPlan:
     run_dir: Path | None = None
     venue: str = "direct"
     config_file: str = ""
+    mode: str = "paper"
+    start_equity: int = 0
+    """What the account of the run begins with (1e-8 USDT); 0 = as configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,8 @@ class Conducted:
 def plan_kind(plan: RunPlan) -> str:
     """Only real time by the wall clock, over sockets, is an acceptance run; anything else is a rehearsal."""
     wall_clock = plan.loaded.settings.paper.duration_mode == "wall_clock" and plan.speed == 1
-    return "acceptance" if wall_clock and plan.venue != "direct" and not plan.defect else "rehearsal"
+    real = wall_clock and plan.venue != "direct" and not plan.defect and plan.mode != SHADOW
+    return "acceptance" if real else "rehearsal"
 
 
 def create_run(plan: RunPlan, now: datetime | None = None) -> Path:
@@ -127,6 +132,8 @@ def create_run(plan: RunPlan, now: datetime | None = None) -> Path:
         config_hash=plan.loaded.config_hash,
         trading_hash=plan.loaded.trading_hash,
         defect=plan.defect,
+        mode=plan.mode,
+        start_equity=plan.start_equity,
     )
     try:
         write_manifest(run_dir, manifest)
@@ -187,6 +194,9 @@ def conduct(
     try:
         if result.reason in RESUMABLE:
             why = _why(run_dir) if result.reason == "config_error" else ""
+            return Conducted(run_dir, result, None, (), why)
+        if read_manifest(run_dir).mode == SHADOW:
+            why = f"nothing was sent, so nothing is judged: flowguardian why {run_dir} shows what was decided"
             return Conducted(run_dir, result, None, (), why)
         judgement, reports = conclude(run_dir, language)
         return Conducted(run_dir, result, judgement, reports)

@@ -36,7 +36,6 @@ from flowguardian.market.instruments import UnknownInstrument
 from flowguardian.market.records import Kind
 from flowguardian.market.tape import TapeError, read_tape, segment_paths
 from flowguardian.ops.assembly import (
-    VENUE_FILE,
     MakePortfolio,
     OpenFeed,
     VenueMissing,
@@ -155,7 +154,7 @@ class EngineProcess:
         """Bring a new, resumed or half-started run to live. Raises FeedError."""
         loop, feed, manifest = self.loop, self.feed, self._manifest
         await feed.start(self._cursor)
-        if manifest.mode == ev.LIVE:
+        if manifest.mode in ev.OF_AN_ACCOUNT:
             await self._start_trading(feed)
         history = feed.history()
         # On a resume before the first live row, history that is on the tape already stays there alone.
@@ -178,14 +177,10 @@ class EngineProcess:
 
     async def _start_trading(self, feed: Feed) -> None:
         """Only now are there keys, and a broker that sends."""
-        from flowguardian.ops.live_trading import LiveTrading, keys_of
+        from flowguardian.ops.live_trading import LiveTrading
 
         assert isinstance(feed, BinanceFeed)  # noqa: S101  (a live run is made over a venue)
-        manifest = self._manifest
-        own = self._run_dir / VENUE_FILE if manifest.venue == "local" else None
-        self._trading = LiveTrading(
-            feed, self.loop, keys_of(own), manifest.run_id, sliced=manifest.speed != 1
-        )
+        self._trading = LiveTrading(feed, self.loop, self._manifest, self._settings, self._run_dir)
         self.loop.record_to(self._recorder, self._trading.broker)
         await self._trading.start()
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import NamedTuple
 
-from flowguardian.execution.events import LimitShadowed, Reason
+import msgspec
+
+from flowguardian.execution.events import OF_AN_ACCOUNT, LimitShadowed, Reason
 from flowguardian.execution.limits import (
     BudgetLimits,
     Costs,
@@ -66,6 +68,17 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
+def run_limits(settings: Settings, mode: str, start_equity: int) -> Limits:
+    """The limits of a run: one of an account begins with what is there, and has a limit in money."""
+    limits = limits_of(settings)
+    if mode in OF_AN_ACCOUNT:
+        most = units(settings.live.max_notional_usdt)
+        limits = msgspec.structs.replace(
+            limits, budget=msgspec.structs.replace(limits.budget, max_total_notional=most)
+        )
+    return msgspec.structs.replace(limits, start_equity=start_equity) if start_equity else limits
+
+
 def _sizing(settings: Settings) -> SizingLimits:
     sizing, context = settings.position_sizing, settings.position_sizing.context_scaling
     return SizingLimits(
@@ -94,6 +107,7 @@ def _budget(settings: Settings) -> BudgetLimits:
         max_strategy_positions=portfolio.max_strategy_positions,
         max_symbol_exposure=units(risk.max_exposure_per_symbol),
         max_total_exposure=units(min(portfolio.max_total_exposure, risk.max_exposure_pct)),
+        max_total_notional=None,
     )
 
 

@@ -41,9 +41,9 @@ class Manifest(msgspec.Struct, frozen=True):
     venue: str = "direct"
     """direct, local, binance or binance-testnet; runs made before there was a choice were direct."""
     mode: str = "paper"
-    """paper or live."""
+    """paper, live or shadow."""
     start_equity: int = 0
-    """What a live run starts with, by the venue's word (1e-8 USDT); 0 = as configured."""
+    """What a run with an account starts with (1e-8 USDT); 0 = as configured."""
 
 
 def write_manifest(run_dir: Path, manifest: Manifest) -> None:

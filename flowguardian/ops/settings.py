@@ -12,6 +12,7 @@ from flowguardian.ops import settings_checks
 from flowguardian.ops.settings_dashboard import Dashboard
 from flowguardian.ops.settings_doctor import Doctor
 from flowguardian.ops.settings_feed import Feed
+from flowguardian.ops.settings_live import Live
 from flowguardian.ops.settings_metrics import Metrics
 from flowguardian.ops.settings_notify import Notify
 from flowguardian.ops.settings_run import Acceptance, Market, Paper, Run
@@ -81,6 +82,7 @@ class Settings(Block):
     market: Market = section(Market, "Where market data comes from.")
     feed: Feed = section(Feed, "How a market that arrives over a network is gathered.")
     run: Run = section(Run, "The processes of a run.")
+    live: Live = section(Live, "Runs that trade an account, or look at one.")
     doctor: Doctor = section(Doctor, "What preflight and `flowguardian doctor` look at.")
     stores: Stores = section(Stores, "Copies of the journal in stores, kept by a process of their own.")
     notify: Notify = section(Notify, "Messages to people, sent from outside the trading process.")

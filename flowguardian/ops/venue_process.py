@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from flowguardian.execution.events import LIVE
+from flowguardian.execution.events import OF_AN_ACCOUNT
 from flowguardian.execution.money import units
 from flowguardian.feeds.markets import Market
 from flowguardian.ops.assembly import HOUR_NS, configured_market
@@ -52,6 +52,7 @@ def terms_of(settings: Settings, manifest: Manifest, run_dir: Path) -> Terms:
         keys=Keys(secrets.token_hex(32), secrets.token_hex(32)),
         balance=manifest.start_equity or units(settings.account.equity),
         fees=Fees(maker=units(settings.fees.maker), taker=units(settings.fees.taker)),
+        leverage=settings.execution.leverage,
         slippage=units(settings.execution.slippage),
         ledger=run_dir / LEDGER_FILE,
     )
@@ -70,7 +71,7 @@ def main(run_dir: Path, port: int) -> int:
         keeper=Keeper(run_dir / PLACE_FILE),
         waits=True,
         # A paper run signs nothing: its venue has no keys to give.
-        terms=terms_of(settings, manifest, run_dir) if manifest.mode == LIVE else None,
+        terms=terms_of(settings, manifest, run_dir) if manifest.mode in OF_AN_ACCOUNT else None,
     )
     asyncio.run(serve(venue, host="127.0.0.1", port=port))
     return 0

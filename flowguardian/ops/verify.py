@@ -18,7 +18,7 @@ from flowguardian.journal.journal import JOURNAL, TAPE, read_rows
 from flowguardian.market.scanner import MarketError
 from flowguardian.market.tape import TapeError, read_tape, segment_paths
 from flowguardian.ops.assembly import assemble, code_hash, keeps_tape
-from flowguardian.ops.limits import limits_of
+from flowguardian.ops.limits import run_limits
 from flowguardian.ops.loading import settings_from
 
 
@@ -95,8 +95,8 @@ def _decide_again(
 
 def _fold(start: ev.RunStarted, pairs: Sequence[tuple[Record, ev.Row]]) -> int:
     """Apply every row to a fresh engine; its state before each checkpoint must be the one recorded there."""
-    limits = limits_of(settings_from(msgspec.json.decode(start.config)))
-    engine = Engine(msgspec.structs.replace(limits, start_equity=start.start_equity))
+    settings = settings_from(msgspec.json.decode(start.config))
+    engine = Engine(run_limits(settings, start.mode, start.start_equity))
     checkpoints = 0
     for record, row in pairs:
         if isinstance(row, ev.CheckpointTaken):

@@ -33,7 +33,7 @@ class Exchange:
         terms = Terms(
             keys=KEYS, balance=balance,
             fees=Fees(maker=units(settings.fees.maker), taker=units(settings.fees.taker)),
-            slippage=units(settings.execution.slippage),
+            leverage=settings.execution.leverage, slippage=units(settings.execution.slippage),
         )  # fmt: skip
         self.server = VenueServer(
             market, speed=1.0, plan=plan, has_funding=settings.market.funding, terms=terms

@@ -15,7 +15,7 @@ import msgspec
 from flowguardian.market.records import SECOND_NS, Flag, Kind
 from flowguardian.venue import orders, user_events
 from flowguardian.venue.account import opened
-from flowguardian.venue.brackets import UNIT
+from flowguardian.venue.brackets import DEFAULT_LEVERAGE, UNIT, highest_leverage
 from flowguardian.venue.conditional import Conditionals
 from flowguardian.venue.faults import Fault
 from flowguardian.venue.forced import Forced
@@ -43,13 +43,17 @@ class Desk:
 
     def __init__(
         self, market: VenueMarket, faults: TradingFaults, *, keys: Keys, balance: int = DEFAULT_BALANCE,
-        fees: Fees | None = None, slippage: int | None = None, log: TradingLog | None = None,
+        leverage: int = DEFAULT_LEVERAGE, fees: Fees | None = None, slippage: int | None = None,
+        log: TradingLog | None = None,
     ) -> None:  # fmt: skip
         """Raises LedgerUnusable where the log is none of this market's account."""
         self.market, self.faults = market, faults
         self.log = log or TradingLog(None)
         self.keys = self.log.keys or keys
         self.state = State(opened(balance, market.start_ns))
+        if leverage != DEFAULT_LEVERAGE:
+            allowed = {name: min(leverage, highest_leverage(name)) for name in market.symbols}
+            self.state.account.leverage.update(allowed)
         self._load(self.log.changes)
         self.send: Send = lambda _key, _name, _payload: None
         self.trading = Trading(market, self.state, fees or Fees(), self._told, slippage)

@@ -25,6 +25,7 @@ from starlette.routing import Route, WebSocketRoute
 from flowguardian.feeds.markets import Market
 from flowguardian.ops.platform_signals import on_stop_signal
 from flowguardian.venue import errors
+from flowguardian.venue.brackets import DEFAULT_LEVERAGE
 from flowguardian.venue.desk import DEFAULT_BALANCE, Desk
 from flowguardian.venue.endpoints import ControlEndpoint, StreamEndpoint, cancelled, host_ms
 from flowguardian.venue.errors import Refusal
@@ -73,6 +74,7 @@ class Terms(NamedTuple):
     balance: int = DEFAULT_BALANCE
     """USDT, 1e-8."""
     fees: Fees = Fees()
+    leverage: int = DEFAULT_LEVERAGE
     slippage: int | None = None
     """1e-8 ratio: takers meet the fill rule of the paper broker instead of the book that is published."""
     ledger: Path | None = None
@@ -102,7 +104,7 @@ class VenueServer:
         trading_faults = TradingFaults(self.faults)
         self.desk = self.pacer.desk = Desk(
             self.market, trading_faults, keys=terms.keys, balance=terms.balance, fees=terms.fees,
-            slippage=terms.slippage, log=self.log,
+            leverage=terms.leverage, slippage=terms.slippage, log=self.log,
         )  # fmt: skip
         self.desk.send = UserStreams(self.market, self.hub, self.faults).send
         self._private = Private(self.desk)

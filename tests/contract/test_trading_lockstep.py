@@ -136,13 +136,16 @@ def test_what_the_market_did_while_the_venue_was_dead_is_matched(tmp_path):
     """At 600 times the clock a second of being dead is ten minutes: the price comes to the order and back."""
     place = tmp_path / "venue-place.json"
     with killable(place, "--speed", "600") as (process, trader):
-        bid, ask = trader.quoted()
-        mid = (bid + ask) / 2
+        trader.quoted()
+        # The market stands for two requests: on a busy host they take minutes of it.
+        trader.venue.get("/control/pause", "POST")
+        mid = sum(trader.top()) / 2
         made = [
             trader.order("BUY", "0.02", f"{mid - 20:.1f}"),
             trader.order("SELL", "0.02", f"{mid + 20:.1f}"),
         ]
         assert [order["status"] for order in made] == ["NEW", "NEW"]
+        trader.venue.get("/control/resume", "POST")
         process.send_signal(signal.SIGKILL)
     with killable(place, "--speed", "600") as (_, again):
         ledger = again.ledger()

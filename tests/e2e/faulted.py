@@ -51,6 +51,8 @@ LIVELY = (
     "strategies.scalping.params.volume_mult=1.0",
 )
 """With these all three symbols are entered after the minutes 5 and 10 of this market, most after 9 to 12."""
+ROOMY = ("live.max_notional_usdt=1000000",)
+"""So that live trades as paper does."""
 MINUTE_NS = 60 * SECOND_NS
 START_EQUITY = 50_000 * 10**8
 LIMIT_NS, BACK_NS = 15 * SECOND_NS, 30 * SECOND_NS
@@ -235,7 +237,7 @@ def plan(
     config: Path | None = None,
 ) -> None:
     """Write the manifest of a run; one of its own configuration is not made lively."""
-    loaded = load(config, overrides if config else [*LIVELY, *overrides])
+    loaded = load(config, [*ROOMY, *overrides] if config else [*ROOMY, *LIVELY, *overrides])
     write_manifest(
         run_dir,
         Manifest(

@@ -12,7 +12,7 @@ from tests.simulation.worlds import HOURS, SEED, Story, fault
 
 
 def symbols() -> list[str]:
-    names = next(one for one in world_of(SEED, "swarm", HOURS).overrides if one.startswith("universe."))
+    names = next(one for one in world_of(SEED, "hostile", HOURS).overrides if one.startswith("universe."))
     return names.partition("[")[2].rstrip("]").split(",")
 
 

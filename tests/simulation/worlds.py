@@ -16,7 +16,7 @@ from flowguardian.market.records import SECOND_NS
 from flowguardian.simulation.batch import NAME, Outcome, run_world
 from flowguardian.simulation.crashpoints import Crash
 from flowguardian.simulation.network import Weather
-from flowguardian.simulation.world import SWARM, World, world_of
+from flowguardian.simulation.world import HOSTILE, World, world_of
 from flowguardian.venue.faults import Fault, Plan
 
 SEED = 11
@@ -30,7 +30,7 @@ class Story:
         self, place: Path, *faults: Fault, weather: tuple[Weather, ...] = (), crashes: tuple[Crash, ...] = ()
     ) -> None:
         self.world: World = msgspec.structs.replace(
-            world_of(SEED, SWARM, HOURS), plan=Plan(list(faults), SEED), weather=weather, crashes=crashes
+            world_of(SEED, HOSTILE, HOURS), plan=Plan(list(faults), SEED), weather=weather, crashes=crashes
         )
         print(f"seed {SEED}, {faults} {weather} {crashes}")  # noqa: T201 - shown when a test fails
         self.outcome: Outcome = run_world(self.world, place / NAME)

@@ -317,8 +317,14 @@ def test_every_pinned_requirement_has_hashes_and_no_address(name):
 def test_every_dependency_of_the_project_is_pinned():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    run = [*project["dependencies"], *extras["notify"], *extras["postgres"], *extras["redis"]]
-    dev = [wanted for wanted in extras["dev"] if wanted != "flowguardian[notify,postgres,redis]"]
+    run = [
+        *project["dependencies"],
+        *extras["keyring"],
+        *extras["notify"],
+        *extras["postgres"],
+        *extras["redis"],
+    ]
+    dev = [wanted for wanted in extras["dev"] if wanted != "flowguardian[keyring,notify,postgres,redis]"]
     assert len(dev) < len(extras["dev"])
     for name, wanted in {"run.txt": run, "dev.txt": run + dev}.items():
         text = (ROOT / "requirements" / name).read_text(encoding="utf-8")

@@ -62,7 +62,8 @@ class Watcher:
     def commit(self, rows: Sequence[ev.Row], *, durable: bool) -> None:
         assert all(row.ts_ns <= self.last_market_ns for row in rows) or not self.last_market_ns
         ordered = any(isinstance(row, ev.OrderRequested) for row in rows)
-        assert durable == ordered, "an order waits for the disk, nothing else does"
+        outside = isinstance(rows[0], ev.EXOGENOUS)
+        assert durable == (ordered or outside), "orders and what the tape cannot give back, nothing else"
         assert len({row.ts_ns for row in rows}) == 1, "a batch is one fact and what follows from it"
         self.rows.extend(rows)
 
