@@ -296,17 +296,23 @@ def the_supervisor_does_not_trade(source: Source) -> Iterator[str]:
             yield source.at(node, f"the supervisor imports {name}: it holds no trading logic")
 
 
+DOORS_TO_THE_SIMULATION: Mapping[str, str] = {
+    "flowguardian/cli/running.py": "accept --break starts the twin with the planted leak",
+    "flowguardian/cli/simulating.py": "simulate runs it",
+}
+
+
 def nobody_reaches_the_simulation(source: Source) -> Iterator[str]:
     if not source.path.startswith("flowguardian/") or source.path.startswith("flowguardian/simulation/"):
         return
-    if source.path == "flowguardian/cli/running.py":  # accept --break starts the twin with the planted leak.
+    if source.path in DOORS_TO_THE_SIMULATION:
         return
     for node, name in source.imports():
         if within(name, "flowguardian.simulation"):
-            yield source.at(node, f"imports {name}: only accept --break and tests may")
+            yield source.at(node, f"imports {name}: only accept --break, simulate and tests may")
     for text in ast.walk(source.tree):
         if within(text_of(text), "flowguardian.simulation"):  # A child process is started by such a name.
-            yield source.at(text, f"names {text_of(text)}: only accept --break and tests may")
+            yield source.at(text, f"names {text_of(text)}: only accept --break, simulate and tests may")
 
 
 def modes_are_known_to_assembly_alone(source: Source) -> Iterator[str]:

@@ -33,7 +33,7 @@ PROOF_NS = RECV_WINDOW_MS * 1_000_000 + SECOND_NS
 STREAM_SECONDS = 30.0
 _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.5, 8.0
 _FORGOTTEN_NS = 20 * SECOND_NS
-"""So long after a refused exit the next one is another matter."""
+"""So long after an exit that came short the next one is another matter."""
 
 
 class LiveBroker(VenueBroker):
@@ -61,7 +61,7 @@ class LiveBroker(VenueBroker):
         self.account = AccountWatch(self._desk, self._stops, self._orders)
         self._stream = UserStream(stream_base, signed, self._heard, self._is_up, pace)
         self._failed_exits: dict[str, tuple[int, int]] = {}
-        """Refused exits in a row and the moment of the last, by symbol."""
+        """Exits in a row that came short and the moment of the last, by symbol."""
         self._log = structlog.get_logger("broker")
 
     # ---- what the loop uses
@@ -136,11 +136,9 @@ class LiveBroker(VenueBroker):
     async def _send(self, tracked: Tracked) -> None:
         order = tracked.order
         is_exit = order.purpose is ev.Purpose.EXIT
-        failures, last_ns = self._failed_exits.get(order.symbol, (0, 0))
-        if self._desk.now_ns() - last_ns > _FORGOTTEN_NS:
-            failures = 0
+        failures = self._failures(order.symbol)
         if is_exit and failures:
-            # What the venue refused is asked again, and not in a storm.
+            # What the venue refused, or ended before it was filled, is asked again, and not in a storm.
             grown = _FIRST_LOOK_SECONDS * 2.0 ** min(failures, 10)
             await self._pace.pause(min(_LONGEST_LOOK_SECONDS, grown))
         now_ns = self._desk.now_ns()
@@ -159,7 +157,6 @@ class LiveBroker(VenueBroker):
             tracked.unknown()
         tracked.sent_ns = self._desk.now_ns()
         if is_exit and tracked.is_refused:
-            self._failed_exits[order.symbol] = (failures + 1, tracked.sent_ns)
             await self.account.missed(order.symbol)  # Somebody else may have closed it.
         self._changed(tracked)
         await self._resolve(tracked)
@@ -204,7 +201,15 @@ class LiveBroker(VenueBroker):
         self._desk.tell(*tracked.facts())
         if tracked.over:
             # Its trades are accounted for: what is still said of it changes nothing.
-            self._orders.pop(tracked.client_id, None)
+            gone = self._orders.pop(tracked.client_id, None)
+            if gone is not None and tracked.came_short and tracked.order.purpose is ev.Purpose.EXIT:
+                symbol = tracked.order.symbol
+                self._failed_exits[symbol] = (self._failures(symbol) + 1, self._desk.now_ns())
+
+    def _failures(self, symbol: str) -> int:
+        """Exits of a symbol that came short in a row."""
+        failures, last_ns = self._failed_exits.get(symbol, (0, 0))
+        return failures if self._desk.now_ns() - last_ns <= _FORGOTTEN_NS else 0
 
     # ---- the user stream
 

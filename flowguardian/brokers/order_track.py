@@ -80,6 +80,11 @@ class Tracked:
         return self._ended is not None and not self.was_seen
 
     @property
+    def came_short(self) -> bool:
+        """Whether it is over and not all of it was filled."""
+        return self.over and self._landed < self.order.qty
+
+    @property
     def was_seen(self) -> bool:
         """Whether the venue ever spoke of it."""
         return bool(self._status or self._executed)

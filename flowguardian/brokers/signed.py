@@ -17,6 +17,7 @@ import aiohttp
 import msgspec
 
 from flowguardian.feeds.limits import Limiter
+from flowguardian.feeds.network import HOST, Network
 
 RECV_WINDOW_MS = 5000
 """The venue refuses a request that arrives later than this after its timestamp (its documented default)."""
@@ -24,6 +25,8 @@ UNKNOWN_CODES = frozenset({-1000, -1001, -1006, -1007})
 """Codes that say nothing about execution (API documentation, error codes)."""
 NOT_EXECUTED = ("Service Unavailable", "-1008")
 """Texts of a 503 that mean a definite failure (API documentation, general info, HTTP 503)."""
+FILTERS = frozenset({-1111, -1013, -4003, -4005, -4014, -4023, -4164})
+"""An order does not fit the filters of its symbol: they are not, or not any more, those known here."""
 WRONG_TIME = -1021
 """The timestamp was too early or too late; the request was not executed."""
 _TRADING_SHARE = 0.95
@@ -65,13 +68,17 @@ class Signed:
         *,
         venue_ns: Callable[[], int],
         run_ms: Callable[[], int],
+        network: Network = HOST,
+        wall_ns: Callable[[], int] = time.time_ns,
+        on_filters: Callable[[], None] = lambda: None,
         timeout_seconds: float = 10.0,
     ) -> None:
         self._base, self._keys, self._limiter = base, keys, limiter
         self._venue_ns, self._run_ms = venue_ns, run_ms
         self._ahead_ms = 0
         """What is added to the venue's time as this host knows it, once the venue called it wrong."""
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._on_filters = on_filters
+        self.network, self._wall_ns, self._timeout_seconds = network, wall_ns, timeout_seconds
         self._session: aiohttp.ClientSession | None = None
 
     async def get(self, path: str, weight: int, **params: object) -> Any:
@@ -104,6 +111,8 @@ class Signed:
         try:
             return await self._once(method, path, weight, params)
         except Refused as error:
+            if error.code in FILTERS:
+                self._on_filters()
             if error.code != WRONG_TIME or params is None:
                 raise
         # Refused for its timestamp alone, so it was not executed: ask what time it is, and say it again.
@@ -120,7 +129,7 @@ class Signed:
         if wait_ms:
             raise Refused(0, f"not sent: the request limit leaves no room for another {wait_ms} ms")
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout)
+            self._session = self.network.session(self._timeout_seconds)
         url = f"{self._base}{path}" if params is None else f"{self._base}{path}?{self._query(params)}"
         self._limiter.sent(weight, self._run_ms())
         try:
@@ -132,7 +141,7 @@ class Signed:
                     venue_ms = self._venue_ns() // _NS_PER_MS
                     self._limiter.refused(
                         answer.status, answer.headers, text, self._run_ms(), venue_ms,
-                        host_ms=time.time_ns() // _NS_PER_MS,
+                        host_ms=self._wall_ns() // _NS_PER_MS,
                     )  # fmt: skip
                 return outcome_of(answer.status, body)
         except aiohttp.ClientConnectorError as error:

@@ -13,7 +13,6 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
-from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from flowguardian.brokers.signed import OutcomeUnknown, Refused, Signed
@@ -67,7 +66,8 @@ class UserStream:
         while True:
             try:
                 key = (await self._signed.keyed("POST", KEY_PATH))["listenKey"]
-                async with connect(f"{self._base}/ws/{key}", compression=None, ping_interval=60) as socket:
+                url = f"{self._base}/ws/{key}"
+                async with self._signed.network.connect(url, compression=None, ping_interval=60) as socket:
                     self.connected += 1
                     failures = 0
                     self.up.set()

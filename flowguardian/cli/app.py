@@ -61,6 +61,10 @@ COMMANDS: dict[str, Entry] = {
     "backtest": Entry(
         "backtesting", "backtest", "Run the engine over recorded data.", "기록된 데이터로 엔진을 실행합니다.",
     ),
+    "simulate": Entry(
+        "simulating", "simulate", "Run whole runs by seed under a virtual clock, with faults; judge each.",
+        "가상 시계 아래에서 시드마다 장애가 있는 실행을 통째로 돌리고 하나씩 판정합니다.",
+    ),
     "status": Entry("reading", "status", "How a run is doing now.", "실행의 현재 상태를 보여 줍니다."),
     "why": Entry(
         "reading", "why", "Why a run trades or does not: the funnel from signal to fill.",

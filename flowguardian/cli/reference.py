@@ -42,6 +42,9 @@ one), `row` (the first that differs, 0 = none), `message`, `same_code`.""",
 and `missing` (null: the file cannot show them), `duplicates`, `out_of_order`, `dropped`, `first_ns`,
 `last_ns`.""",
     "data import": "as `data describe`, and `written`: the file.",
+    "simulate": """`summary`: `profile`, `seeds`, `simulated_hours`, `violations`, `failed_seeds`, `orders`,
+`lives`, `faults` by kind, `seconds`, `hours_per_minute`, `interrupted`, `commit`; `outcomes`: per seed
+`journal_hash`, `rows`, `seen` (faults met) and `violations` in words.""",
     "accept": """`{"verdict", "kind", "feed", "run_id", "config_hash", "trading_hash", "journal_hash",
 "wall_clock_hours", "market_hours", "counts", "criteria": [{"id", "threshold", "observed", "ok"}], "report"}`;
 without a verdict `verdict` is null and `reason` says why.""",

@@ -106,6 +106,8 @@ class FeedOptions(msgspec.Struct, frozen=True):
     """Readers wait (trades are never dropped) while this many rows are not yet released."""
     max_held_rows: int = 50_000
     """Rows of one symbol that may wait for a back-fill; one more gives the gap up."""
+    look_seconds: float = 0.1
+    """Longest wait between two looks at what is due, when nothing arrives."""
     whole_bars: bool = True
     """A new run begins with a minute, so that its first bar is whole; who only listens need not wait."""
     weight_share: float = 0.8

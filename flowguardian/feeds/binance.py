@@ -28,6 +28,7 @@ from flowguardian.feeds.limits import Limiter
 from flowguardian.feeds.live import Live
 from flowguardian.feeds.lockstep import Buffers, Control
 from flowguardian.feeds.markets import history_rows
+from flowguardian.feeds.network import HOST, Network
 from flowguardian.feeds.pace import HostPace, MarketPace, Pace
 from flowguardian.feeds.quality import DataQuality
 from flowguardian.feeds.release import Release
@@ -66,6 +67,7 @@ class BinanceFeed:
         limits_path: Path | None = None,
         lockstep_token: str = "",
         jitter: Callable[[], float] = random.random,
+        network: Network = HOST,
     ) -> None:
         self.symbols = tuple(symbols)
         self.instruments: tuple[Instrument, ...] = ()
@@ -83,8 +85,9 @@ class BinanceFeed:
             first_delay_seconds=_LOCKSTEP_FIRST_DELAY_SECONDS if self._token else _FIRST_DELAY_SECONDS,
             patience_seconds=_LOCKSTEP_PATIENCE_SECONDS if self._token else _PATIENCE_SECONDS,
             jitter=jitter,
+            network=network,
         )
-        self._jitter = jitter
+        self._jitter, self.network = jitter, network
         self._market_pace = MarketPace()
         self.pace: Pace = self._market_pace if self._token else HostPace()
         self._history = np.zeros(0, ROW)
@@ -196,6 +199,7 @@ class BinanceFeed:
                 room=self._live.room,
                 went_down=self._live.woken if self._slices is None else self._slices.buffers.lost,
                 pace=self.pace,
+                network=self.network,
                 proxied=self.venue.tls,
                 # In slices the same market sees the same attempts.
                 jitter=random.Random(name).random if self._token else self._jitter,  # noqa: S311 - no secret
@@ -280,6 +284,14 @@ class BinanceFeed:
     def now_ns(self) -> int:
         """The venue's time; in slices where the market was last seen to stand."""
         return self._rest.now_ns() if self._slices is None else self._market_pace.now_ns
+
+    def look_at_filters(self) -> None:
+        """An order was refused for its filters: read them anew at the next look."""
+        self._upkeep.look_soon(self.now_ns())
+
+    def wall_ns(self) -> int:
+        """Host UTC."""
+        return self._rest.wall_ns()
 
     def run_ms(self) -> int:
         """The time that request limits and bans go by."""

@@ -21,7 +21,6 @@ from flowguardian.market.records import SECOND_NS
 
 _SLEPT_NS = 30 * SECOND_NS
 _UPKEEP_SECONDS = 1.0
-_LONGEST_WAIT_SECONDS = 0.1
 _SETTLE_SECONDS = 2.0
 
 
@@ -116,7 +115,7 @@ class Live:
             self.check_tasks()
             self._drop_before(self._intake.release(self._rest.now_ns()))
             self.room.set()
-            await asyncio.sleep(min(left_ns / SECOND_NS, _LONGEST_WAIT_SECONDS))
+            await asyncio.sleep(min(left_ns / SECOND_NS, self._options.look_seconds))
         self._drop_before(self._intake.release(self._rest.now_ns()))
 
     def _drop_before(self, out: Sequence[RowTuple | Lost]) -> None:
@@ -136,7 +135,7 @@ class Live:
                 asked.add(quiet[0])
                 await self._prove_quiet(quiet[0])
                 continue
-            await self._until_arrived(_LONGEST_WAIT_SECONDS)
+            await self._until_arrived(self._options.look_seconds)
 
     async def _prove_quiet(self, index: int) -> None:
         """A symbol that has not traded since we listen: the venue's last trade is where its ids begin."""
@@ -168,7 +167,7 @@ class Live:
             if items:
                 yield items
             until_tick = (self._release.next_tick_ns - self._rest.now_ns()) / SECOND_NS
-            await self._until_arrived(min(max(until_tick, 0.0), _LONGEST_WAIT_SECONDS))
+            await self._until_arrived(min(max(until_tick, 0.0), self._options.look_seconds))
 
     async def _until_arrived(self, seconds: float) -> None:
         self._arrived.clear()

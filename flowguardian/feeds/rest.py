@@ -16,6 +16,7 @@ import numpy as np
 
 from flowguardian.feeds.base import FeedError, QuestionRefused, VenueBanned, VenueRefused, VenueUnreachable
 from flowguardian.feeds.limits import Limiter
+from flowguardian.feeds.network import HOST, Network
 from flowguardian.feeds.rest_answers import (
     Rows,
     UnreadableAnswer,
@@ -62,6 +63,7 @@ class Rest:
         first_delay_seconds: float = 0.25,
         timeout_seconds: float = 10.0,
         patience_seconds: float,
+        network: Network = HOST,
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -78,7 +80,7 @@ class Rest:
         self._attempts, self._first_delay = attempts, first_delay_seconds
         self._patience_ms = int(patience_seconds * 1000)
         self._jitter, self._sleep = jitter, sleep
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._network, self._timeout_seconds = network, timeout_seconds
         self._session: aiohttp.ClientSession | None = None
 
     def now_ns(self) -> int:
@@ -144,7 +146,7 @@ class Rest:
     async def operate(self, operator: str, what: str) -> int:
         """Pause or resume our own venue; returns its market time. Raises FeedError."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout)
+            self._session = self._network.session(self._timeout_seconds)
         try:
             async with self._session.post(f"{operator}/{what}") as answer:
                 return market_ns_of(await answer.content.read(_MOST_BYTES))
@@ -188,7 +190,7 @@ class Rest:
         self, path: str, params: Mapping[str, str], weight: int
     ) -> tuple[int, Mapping[str, str], bytes]:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout)
+            self._session = self._network.session(self._timeout_seconds)
         self.limiter.sent(weight, self.run_ms())
         async with self._session.get(self._base + path, params=params) as answer:
             body = await answer.content.read(_MOST_BYTES)
@@ -215,7 +217,11 @@ class Rest:
         return said
 
     def _host_ms(self) -> int:
-        return self._clock.wall_ns() // MILLISECOND_NS
+        return self.wall_ns() // MILLISECOND_NS
+
+    def wall_ns(self) -> int:
+        """Host UTC."""
+        return self._clock.wall_ns()
 
     def run_ms(self) -> int:
         """Host UTC; in slices it moves with the market: a minute of silence is a minute of market time."""

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Literal
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from flowguardian.feeds.base import FeedOptions
+from flowguardian.feeds.network import HOST, Network
 from flowguardian.feeds.pace import Pace
 from flowguardian.feeds.quality import Counters
 
@@ -65,6 +66,7 @@ class StreamSocket:
         room: asyncio.Event,
         went_down: Callable[[str], None],
         pace: Pace,
+        network: Network = HOST,
         proxied: bool = False,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -74,7 +76,7 @@ class StreamSocket:
         """How often it was connected anew; a rotation overlaps and does not count."""
         self.settled = asyncio.Event()
         """Up, or down and waiting for its next attempt: nothing comes of waiting for it."""
-        self._pace = pace
+        self._pace, self._network = pace, network
         self._take, self._options, self._counts = take, options, counts
         self._room, self._went_down = room, went_down
         self._proxy: Literal[True] | None = True if proxied else None
@@ -165,7 +167,7 @@ class StreamSocket:
                 return self._live
 
     async def _connect(self) -> ClientConnection:
-        return await connect(
+        connected: ClientConnection = await self._network.connect(
             self.url,
             compression=None,
             open_timeout=_OPEN_SECONDS,
@@ -176,6 +178,7 @@ class StreamSocket:
             max_queue=_QUEUED_FRAMES,
             proxy=self._proxy,
         )
+        return connected
 
     async def _pause(self) -> None:
         """The wait before the next attempt."""

@@ -26,6 +26,8 @@ _ROUNDS = 5
 _MOST_PAGES = 500
 """Half a million trades of one symbol: a day of a busy market."""
 _REFUSED_NS = 60 * SECOND_NS
+_SOON_NS = 2 * SECOND_NS
+"""Between two looks at the filters that refused orders ask for: a stop must be right before it is missed."""
 _LONGEST_WAIT_NS = 8 * SECOND_NS
 """Between two questions to a venue that does not answer: its request weight must last for its return."""
 TRADING = "trading"
@@ -172,6 +174,11 @@ class Upkeep:
         )
         for symbol in intake.symbols:
             self._mark(symbol, TRADING, symbol in self.halted, now_ns, 0, now_ns)
+
+    def look_soon(self, now_ns: int) -> None:
+        """Look at the filters at the next occasion, not oftener than every few seconds."""
+        if now_ns - self._refreshed_ns > _SOON_NS:
+            self._refreshed_ns = 0
 
     async def look(self, now_ns: int) -> None:
         """Filters and clock when they are due; facts when a filter has changed or the clock was measured."""

@@ -50,6 +50,7 @@ class VenueMissing(Exception):
 
 
 MakePortfolio = Callable[[Limits], PortfolioManager]
+OpenFeed = Callable[["Settings", Manifest, Path], Feed]
 
 
 def code_hash() -> str:

@@ -9,7 +9,7 @@ import asyncio
 import gc
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,11 +35,18 @@ from flowguardian.market.files import DatasetError
 from flowguardian.market.instruments import UnknownInstrument
 from flowguardian.market.records import Kind
 from flowguardian.market.tape import TapeError, read_tape, segment_paths
-from flowguardian.ops.assembly import MakePortfolio, VenueMissing, assemble, code_hash, open_feed
+from flowguardian.ops.assembly import (
+    MakePortfolio,
+    OpenFeed,
+    VenueMissing,
+    assemble,
+    code_hash,
+    open_feed,
+)
 from flowguardian.ops.commands import CommandInbox
 from flowguardian.ops.config_errors import ConfigError
 from flowguardian.ops.engine_child import EXIT_CONFIG, EXIT_FAULT
-from flowguardian.ops.heartbeat import Heartbeat, announce, announce_quality, told
+from flowguardian.ops.heartbeat import AnnouncingRecorder, Heartbeat, announce, announce_quality
 from flowguardian.ops.loading import settings_from
 from flowguardian.ops.log import configure_logging, tell_seq
 from flowguardian.ops.manifest import Manifest, read_manifest
@@ -75,32 +82,27 @@ class JournalLost(ChainError):
     """The tape knows more of the run than a journal can have lost in a crash."""
 
 
-class AnnouncingRecorder(Recorder):
-    """Says on stdout when a checkpoint is durable."""
-
-    def commit(self, rows: Sequence[ev.Row], *, durable: bool) -> None:
-        """Write the batch, then tell about the checkpoint in it."""
-        super().commit(rows, durable=durable)
-        for row in rows:
-            if isinstance(row, ev.CheckpointTaken):
-                announce("checkpoint", name=row.name, market_ns=row.ts_ns, run_ns=row.run_ns, line=told(row))
+MakeRecorder = Callable[[Path], Recorder]
 
 
 class EngineProcess:
     """One lifetime of the engine of a run."""
 
-    def __init__(self, run_dir: Path, portfolio: MakePortfolio = PortfolioManager) -> None:
+    def __init__(
+        self, run_dir: Path, portfolio: MakePortfolio = PortfolioManager, *, connect: OpenFeed = open_feed,
+        recorder: MakeRecorder = AnnouncingRecorder,
+    ) -> None:  # fmt: skip
         self._manifest = read_manifest(run_dir)
         self._settings = settings_from(msgspec.json.decode(self._manifest.config))
         self._run_dir = run_dir
-        self._portfolio = portfolio
-        self.feed = open_feed(self._settings, self._manifest, run_dir)
+        self._portfolio, self._connect = portfolio, connect
+        self.feed = connect(self._settings, self._manifest, run_dir)
         self.segment = 1
         self._trading: LiveTrading | None = None
         self._polled = self._folded = self._told = self._taken = 0.0
         self._running = self._stopping = False
         with ExitStack() as opened:
-            self._recorder = AnnouncingRecorder(run_dir)
+            self._recorder = recorder(run_dir)
             opened.callback(self._recorder.close)
             self._inbox = CommandInbox(run_dir)
             opened.callback(self._inbox.close)
@@ -257,7 +259,7 @@ class EngineProcess:
                 await self.feed.close()
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, LONGEST_WAIT_SECONDS)
-                self.feed = open_feed(self._settings, self._manifest, self._run_dir)
+                self.feed = self._connect(self._settings, self._manifest, self._run_dir)
             else:
                 return
 
@@ -268,7 +270,7 @@ class EngineProcess:
         gc.freeze()
         announce("ready", market_ns=self.loop.now_ns, segment=self.segment)
         self._running = True
-        self._taken = time.monotonic()
+        self._taken = asyncio.get_running_loop().time()
         reason = await self._work()
         return await self._stopped() if reason == "stopped" else self._ended(reason)
 
@@ -289,7 +291,7 @@ class EngineProcess:
             self._take(items)
             if self._trading is not None:
                 await self._trading.step()
-            self._taken = time.monotonic()
+            self._taken = asyncio.get_running_loop().time()
             if self.loop.finished:
                 return "completed"
             if not self._obey():
@@ -310,7 +312,7 @@ class EngineProcess:
         """While the feed waits the loop still says that it lives, and obeys a stop."""
         while True:
             await asyncio.sleep(IDLE_SECONDS)
-            silent = time.monotonic() - self._taken
+            silent = asyncio.get_running_loop().time() - self._taken
             if self._running and not IDLE_SECONDS <= silent <= self.feed.patience_seconds:
                 # The loop speaks for itself; and a feed silent for longer than it ever waits is a hang.
                 continue
@@ -322,7 +324,7 @@ class EngineProcess:
 
     def _obey(self) -> bool:
         """Turn waiting commands into facts; False when one of them was `stop`."""
-        now = time.monotonic()
+        now = asyncio.get_running_loop().time()
         if now - self._polled < POLL_SECONDS:
             return True
         self._polled = now
@@ -338,7 +340,7 @@ class EngineProcess:
 
     def _tell(self, *, force: bool = False) -> None:
         """Now and then: fold the journal's write-ahead log in, and say how good the data was."""
-        now = time.monotonic()
+        now = asyncio.get_running_loop().time()
         if force:
             self._heartbeat.beat(0.0, force=True)
         elif self._manifest.speed and now - self._folded >= FOLD_SECONDS:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from flowguardian.execution import events as ev
 from flowguardian.execution.loop import MarketLoop
 from flowguardian.feeds.quality import DataQuality
+from flowguardian.journal.journal import Recorder
 from flowguardian.ops.announcing import announce, told
 
-__all__ = ["Heartbeat", "announce", "announce_quality", "told"]
+__all__ = ["AnnouncingRecorder", "Heartbeat", "announce", "announce_quality"]
 
 LAGS_KEPT = 4096
 ODD_FRAMES_TOLD = 5
@@ -37,6 +38,17 @@ def announce_quality(lifetime: int, feed: str, quality: DataQuality) -> None:
         odd_frames=quality.odd_frames[-ODD_FRAMES_TOLD:],
         halted=quality.halted,
     )
+
+
+class AnnouncingRecorder(Recorder):
+    """Says on stdout when a checkpoint is durable."""
+
+    def commit(self, rows: Sequence[ev.Row], *, durable: bool) -> None:
+        """Write the batch, then tell about the checkpoint in it."""
+        super().commit(rows, durable=durable)
+        for row in rows:
+            if isinstance(row, ev.CheckpointTaken):
+                announce("checkpoint", name=row.name, market_ns=row.ts_ns, run_ns=row.run_ns, line=told(row))
 
 
 class Heartbeat:

@@ -73,7 +73,10 @@ class LiveTrading:
         now_ns: Callable[[], int] = (lambda: loop.now_ns) if self._sliced else feed.now_ns
         kind = Silent if manifest.mode == SHADOW else Signed
         keys = keys_for(manifest, settings, run_dir)
-        self._signed = kind(feed.venue.rest, keys, feed.limiter, venue_ns=feed.now_ns, run_ms=feed.run_ms)
+        self._signed = kind(
+            feed.venue.rest, keys, feed.limiter, venue_ns=feed.now_ns, run_ms=feed.run_ms,
+            wall_ns=feed.wall_ns, network=feed.network, on_filters=feed.look_at_filters,
+        )  # fmt: skip
         self.broker = LiveBroker(
             self._signed, feed.venue.ws_private, loop.engine, options_of(settings, manifest.run_id),
             pace=feed.pace, now_ns=now_ns, live_ns=lambda: loop.live_ns, on_facts=self._arrived,
