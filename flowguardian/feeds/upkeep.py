@@ -26,6 +26,8 @@ _ROUNDS = 5
 _MOST_PAGES = 500
 """Half a million trades of one symbol: a day of a busy market."""
 _REFUSED_NS = 60 * SECOND_NS
+_SKEW_NS, _SKEWED_NS = SECOND_NS // 10, 30 * SECOND_NS
+"""A clock that was found further off is measured this often: entries wait as long as it is wrong."""
 _SOON_NS = 2 * SECOND_NS
 """Between two looks at the filters that refused orders ask for: a stop must be right before it is missed."""
 _LONGEST_WAIT_NS = 8 * SECOND_NS
@@ -182,7 +184,10 @@ class Upkeep:
 
     async def look(self, now_ns: int) -> None:
         """Filters and clock when they are due; facts when a filter has changed or the clock was measured."""
-        if now_ns - self._measured_ns >= self._options.clock_seconds * SECOND_NS:
+        every_ns = self._options.clock_seconds * SECOND_NS
+        if abs(self._rest.skew_ns) > _SKEW_NS:
+            every_ns = min(every_ns, _SKEWED_NS)
+        if now_ns - self._measured_ns >= every_ns:
             self._measured_ns = now_ns
             try:
                 await self._rest.measure_clock(keep=True)

@@ -28,8 +28,8 @@ from flowguardian.simulation.world import World
 NAKED_NS = 5 * SECOND_NS
 BACK_NS = 60 * SECOND_NS
 """After the last fault everything is fresh and trades within so long (I17)."""
-_GRACE_NS = 2 * SECOND_NS
-"""A look at the venue once a second, and the way of a request."""
+_GRACE_NS = 3 * SECOND_NS
+"""A look once a second, said with the stamp of the row before it, and the way of a request."""
 _FILTER_CODES = frozenset({-1111, -1013, -4003, -4005, -4014, -4164})
 """The venue refuses an order for its own filters."""
 _OUTAGES = frozenset({"maintenance", "rest", "order_reply", "order_refused", "clock_skew", "invisible",
