@@ -207,7 +207,8 @@ def _sized(run: RunRows, attempt: Attempt, books: Books, worked: Worked) -> list
             _same("bound", worked.bound, row.bound),
         ]
     reduced, capped = _beside(run, attempt, ev.EntryReduced), _beside(run, attempt, ev.BudgetCapped)
-    if reduced or worked.room:
+    # A reduction that a later step refuses all the same is not written.
+    if reduced or (worked.room and not isinstance(row, ev.EntryRefused)):
         pairs += [
             _units(f"reduced.{key}", worked.room.get(key, 0), getattr(reduced, key, 0))
             for key in ("wanted", "room")

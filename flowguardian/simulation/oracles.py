@@ -22,6 +22,8 @@ from flowguardian.market.records import MINUTE_NS, SECOND_NS
 from flowguardian.ops.live_trading import tag_of
 from flowguardian.ops.verify import verify
 from flowguardian.simulation.runner import Told
+from flowguardian.simulation.second_opinion import entries_obey_the_guards, exits_ask_for_what_is_held
+from flowguardian.simulation.tape_opinion import the_tape_agrees, time_goes_on
 from flowguardian.simulation.watcher import LAST_SECONDS
 from flowguardian.simulation.world import World
 
@@ -117,6 +119,19 @@ def the_judge_agrees(case: Case) -> Iterator[str]:
     yield from damage
     for check, found in audit(evidence, prices).findings.items():
         yield from (f"the judge: {check}: row {one.seq}: {one.text}" for one in found)
+
+
+def a_second_opinion_agrees(case: Case) -> Iterator[str]:
+    yield from (f"a second opinion: {text}" for text in entries_obey_the_guards(case.rows))
+    yield from (f"a second opinion: {text}" for text in exits_ask_for_what_is_held(case.rows))
+
+
+def time_went_on(case: Case) -> Iterator[str]:
+    yield from (f"the clock: {text}" for text in time_goes_on(case.rows))
+
+
+def the_tape_tells_the_same(case: Case) -> Iterator[str]:
+    yield from (f"the tape: {text}" for text in the_tape_agrees(case.rows, case.run_dir / TAPE))
 
 
 # ---- where there is a venue
@@ -297,9 +312,10 @@ def _at(case: Case, ts_ns: int) -> str:
 
 Oracle = Callable[[Case], Iterator[str]]
 EVERYWHERE: tuple[Oracle, ...] = (
-    replay_is_equal, nothing_is_violated, orders_fit_the_filters, no_order_twice,
+    replay_is_equal, nothing_is_violated, orders_fit_the_filters, no_order_twice, a_second_opinion_agrees,
+    time_went_on,
 )  # fmt: skip
-PAPER_ONLY: tuple[Oracle, ...] = (the_judge_agrees,)
+PAPER_ONLY: tuple[Oracle, ...] = (the_judge_agrees, the_tape_tells_the_same)
 AFTER_FAULTS: tuple[Oracle, ...] = (everything_comes_back, no_order_stays_open)
 LIVE_ONLY: tuple[Oracle, ...] = (
     the_ledger_agrees, nothing_is_sent_twice, no_position_is_naked, our_orders_are_never_refused_for_filters,
