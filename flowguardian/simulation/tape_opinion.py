@@ -6,7 +6,8 @@ integers and must agree exactly.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,26 @@ def _signals(rows: list[ev.Row], tape: _Tape) -> Iterator[str]:
 def _age(records: Rows, at_ns: int) -> int:
     last = int(np.searchsorted(records["ts_ns"], at_ns, "right")) - 1
     return at_ns - int(records["ts_ns"][last]) if last >= 0 else -1
+
+
+def gaps_are_announced(
+    rows: list[ev.Row], directory: Path, skipped: Callable[[str], int]
+) -> Iterator[str]:
+    """Trades that are missing between the first and the last of a symbol on the tape were said to be lost.
+
+    `skipped` knows how many numbers of a symbol the venue never gave to a trade.
+    """
+    started = next(row for row in rows if isinstance(row, ev.RunStarted))
+    told: Counter[str] = Counter()
+    for row in rows:
+        if isinstance(row, ev.FeedGap):
+            told[row.symbol] += row.lost
+    for symbol, trades in _Tape(directory, started.symbols).trades.items():
+        if len(trades):
+            numbers = np.unique(trades["id"])
+            missing = int(numbers[-1] - numbers[0]) + 1 - len(numbers) - skipped(symbol)
+            if missing > told[symbol]:
+                yield f"{symbol}: {missing} trades are missing, {told[symbol]} were said to be lost"
 
 
 # ---- exits

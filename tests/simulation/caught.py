@@ -25,6 +25,8 @@ NAMES = (
     ("a second opinion", "second opinion"),
     ("the tape", "the tape"),
     ("the clock", "the clock"),
+    ("the feed", "the feed"),
+    ("the venue refused", "filters"),
     ("I0", "invariants"),
     ("the books differ", "invariants"),
     ("logged as", "the process"),
