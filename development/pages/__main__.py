@@ -6,12 +6,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from development.pages import events_page, metrics_page, outputs, reasons_page, tape_page
+from development.pages import events_page, metrics_page, mutants_page, outputs, reasons_page, tape_page
 
 
 def main() -> int:
     """Write what has changed and say which files those are."""
-    texts = {page.PAGE: page.page_text() for page in (events_page, metrics_page, reasons_page, tape_page)}
+    texts = {
+        page.PAGE: page.page_text()
+        for page in (events_page, metrics_page, mutants_page, reasons_page, tape_page)
+    }
     with tempfile.TemporaryDirectory() as folder:
         rehearsals = outputs.Rehearsals(Path(folder))
         for page in outputs.PAGES:

@@ -23,7 +23,7 @@ from flowguardian.ops.live_trading import tag_of
 from flowguardian.ops.verify import verify
 from flowguardian.simulation.runner import Told
 from flowguardian.simulation.second_opinion import entries_obey_the_guards, exits_ask_for_what_is_held
-from flowguardian.simulation.tape_opinion import gaps_are_announced, the_tape_agrees, time_goes_on
+from flowguardian.simulation.tape_opinion import the_tape_agrees, time_goes_on
 from flowguardian.simulation.watcher import LAST_SECONDS
 from flowguardian.simulation.world import World
 
@@ -138,16 +138,6 @@ def a_second_opinion_agrees(case: Case) -> Iterator[str]:
 
 def time_went_on(case: Case) -> Iterator[str]:
     yield from (f"the clock: {text}" for text in time_goes_on(case.rows))
-
-
-def no_trade_is_lost_unsaid(case: Case) -> Iterator[str]:
-    jumps = [one for one in case.world.plan.faults if one.kind == "id_gap"]
-
-    def skipped(symbol: str) -> int:
-        return sum(one.count for one in jumps if one.symbols in ("*", symbol))
-
-    found = gaps_are_announced(case.rows, case.run_dir / TAPE, skipped)
-    yield from (f"the feed: {text}" for text in found)
 
 
 def the_tape_tells_the_same(case: Case) -> Iterator[str]:
@@ -333,7 +323,7 @@ def _at(case: Case, ts_ns: int) -> str:
 Oracle = Callable[[Case], Iterator[str]]
 EVERYWHERE: tuple[Oracle, ...] = (
     replay_is_equal, nothing_is_violated, orders_fit_the_filters, no_order_twice, a_second_opinion_agrees,
-    time_went_on, no_trade_is_lost_unsaid,
+    time_went_on,
 )  # fmt: skip
 PAPER_ONLY: tuple[Oracle, ...] = (the_judge_agrees, the_tape_tells_the_same)
 AFTER_FAULTS: tuple[Oracle, ...] = (everything_comes_back, no_order_stays_open)

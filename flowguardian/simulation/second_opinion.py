@@ -40,7 +40,7 @@ def entries_obey_the_guards(rows: list[ev.Row]) -> Iterator[str]:
         due = opinion.refusing(fact) if isinstance(fact, ev.Signal) and opinion.live else None
         for number, row in batch[1:]:
             if isinstance(fact, ev.Signal) and (said := _outcome(row, fact)) is not None and said != due:
-                yield f"row {number}: {fact.symbol} {said or 'entered'}, by the rules {due or 'free to enter'}"
+                yield f"row {number}: {fact.symbol} {said or 'entered'}, by the rules {due or 'free'}"
             opinion.hear(row)
 
 
@@ -51,8 +51,8 @@ def exits_ask_for_what_is_held(rows: list[ev.Row]) -> Iterator[str]:
         if isinstance(row, ev.OrderRequested) and row.purpose is ev.Purpose.EXIT:
             live[row.order_id] = [row.symbol, row.qty]
             asked = sum(left for symbol, left in live.values() if symbol == row.symbol)
-            if asked > abs(held.get(row.symbol, 0)):
-                yield f"row {number}: exits of {row.symbol} ask for {asked}, {held.get(row.symbol, 0)} is held"
+            if asked > abs(here := held.get(row.symbol, 0)):
+                yield f"row {number}: exits of {row.symbol} ask for {asked}, {here} is held"
         elif isinstance(row, ev.OrderFilled):
             held[row.symbol] = held.get(row.symbol, 0) + row.side * row.qty
             if row.order_id in live:
@@ -264,10 +264,13 @@ class Opinion:
 
     def _is_off(self, signal: ev.Signal) -> bool:
         price, bid, ask = signal.price, signal.bid, signal.ask
-        if price <= 0 or (bid > 0 or ask > 0) and not 0 < bid < ask:
+        if price <= 0 or ((bid > 0 or ask > 0) and not 0 < bid < ask):
             return True
         middle = Decimal(bid + ask) / 2
-        return bid > 0 and abs(price - middle) * 100 > self._number("guards.price_sanity.max_deviation_pct") * middle
+        return (
+            bid > 0
+            and abs(price - middle) * 100 > self._number("guards.price_sanity.max_deviation_pct") * middle
+        )
 
     def _symbol_rests(self, signal: ev.Signal) -> bool:
         closed = self._memory.closed.get(signal.symbol)

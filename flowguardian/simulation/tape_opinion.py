@@ -1,4 +1,4 @@
-"""What the tape says about a paper run: levels that were hit, ages and volumes that were seen, time that passed.
+"""What the tape says about a paper run: levels that were hit, ages and volumes seen, time that passed.
 
 Rule: plain loops over recorded rows, apart from the kernels that decide; prices, stamps and quantities are
 integers and must agree exactly.
@@ -6,7 +6,6 @@ integers and must agree exactly.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ _CLOSE = 1e-9
 Rows = npt.NDArray[np.void]
 
 
-class _Tape:
+class Tape:
     """The records of a run, by kind and symbol."""
 
     def __init__(self, directory: Path, symbols: Sequence[str]) -> None:
@@ -46,7 +45,7 @@ class _Tape:
 def the_tape_agrees(rows: list[ev.Row], directory: Path) -> Iterator[str]:
     """Everything of a paper run that follows from its tape without deciding anything."""
     started = next(row for row in rows if isinstance(row, ev.RunStarted))
-    tape = _Tape(directory, started.symbols)
+    tape = Tape(directory, started.symbols)
     config = Config(msgspec.json.decode(started.config))
     yield from _signals(rows, tape)
     yield from exits_follow_the_levels(rows, tape, config)
@@ -56,7 +55,7 @@ def the_tape_agrees(rows: list[ev.Row], directory: Path) -> Iterator[str]:
 # ---- signals
 
 
-def _signals(rows: list[ev.Row], tape: _Tape) -> Iterator[str]:
+def _signals(rows: list[ev.Row], tape: Tape) -> Iterator[str]:
     live = False
     for row in rows:
         live = live or isinstance(row, ev.WentLive)
@@ -79,26 +78,6 @@ def _signals(rows: list[ev.Row], tape: _Tape) -> Iterator[str]:
 def _age(records: Rows, at_ns: int) -> int:
     last = int(np.searchsorted(records["ts_ns"], at_ns, "right")) - 1
     return at_ns - int(records["ts_ns"][last]) if last >= 0 else -1
-
-
-def gaps_are_announced(
-    rows: list[ev.Row], directory: Path, skipped: Callable[[str], int]
-) -> Iterator[str]:
-    """Trades that are missing between the first and the last of a symbol on the tape were said to be lost.
-
-    `skipped` knows how many numbers of a symbol the venue never gave to a trade.
-    """
-    started = next(row for row in rows if isinstance(row, ev.RunStarted))
-    told: Counter[str] = Counter()
-    for row in rows:
-        if isinstance(row, ev.FeedGap):
-            told[row.symbol] += row.lost
-    for symbol, trades in _Tape(directory, started.symbols).trades.items():
-        if len(trades):
-            numbers = np.unique(trades["id"])
-            missing = int(numbers[-1] - numbers[0]) + 1 - len(numbers) - skipped(symbol)
-            if missing > told[symbol]:
-                yield f"{symbol}: {missing} trades are missing, {told[symbol]} were said to be lost"
 
 
 # ---- exits
@@ -133,41 +112,71 @@ class _Levels:
         return None
 
 
-def exits_follow_the_levels(rows: list[ev.Row], tape: _Tape, config: Config) -> Iterator[str]:
+def exits_follow_the_levels(rows: list[ev.Row], tape: Tape, config: Config) -> Iterator[str]:
     """Each position leaves at the first row of the tape that meets a level of its own, and only there."""
-    orders = {row.order_id: row for row in rows if isinstance(row, ev.OrderRequested)}
-    held: dict[str, _Levels] = {}
-    last_ns = rows[-1].ts_ns
-    for number, row in enumerate(rows):
-        symbol = getattr(row, "symbol", "")
-        if isinstance(row, ev.PositionOpened):
-            yield from _wrong_levels(row, orders[row.order_id])
-            share = config.number(f"strategies.{row.strategy}.break_even_trigger_r")
-            held[symbol] = _Levels(row, units(share or 0))
-        elif isinstance(row, ev.PositionClosed):
-            held.pop(symbol, None)
-        elif isinstance(row, ev.PositionReduced) and symbol in held:
-            levels = held[symbol]
+    walk = _Exits(rows, tape, config)
+    for row, after in zip(rows, [*rows[1:], None], strict=True):
+        if (step := walk.by_kind.get(type(row))) is not None:
+            yield from step(row)
+        exits = isinstance(after, ev.OrderRequested) and after.purpose is ev.Purpose.EXIT
+        if isinstance(row, ev.ExitTriggered) and row.symbol in walk.held and not exits:
+            yield f"exit of {row.symbol} at {row.ts_ns}: nothing was ordered"
+    yield from walk.passed(rows[-1].ts_ns - 1)
+
+
+class _Exits:
+    """One walk over the rows, with what each open position waits for."""
+
+    def __init__(self, rows: list[ev.Row], tape: Tape, config: Config) -> None:
+        self._orders = {row.order_id: row for row in rows if isinstance(row, ev.OrderRequested)}
+        self._tape, self._config = tape, config
+        self.held: dict[str, _Levels] = {}
+        self.by_kind: dict[type[ev.Row], Callable[[Any], Iterator[str]]] = {
+            ev.PositionOpened: self._opened,
+            ev.PositionReduced: self._reduced,
+            ev.PositionClosed: self._closed,
+            ev.ExitTriggered: self._triggered,
+            ev.OrderRequested: self._requested,
+        }
+
+    def _opened(self, row: ev.PositionOpened) -> Iterator[str]:
+        yield from _wrong_levels(row, self._orders[row.order_id])
+        trigger = self._config.number(f"strategies.{row.strategy}.break_even_trigger_r")
+        self.held[row.symbol] = _Levels(row, units(trigger or 0))
+
+    def _closed(self, row: ev.PositionClosed) -> Iterator[str]:
+        self.held.pop(row.symbol, None)
+        yield from ()
+
+    def _reduced(self, row: ev.PositionReduced) -> Iterator[str]:
+        if (levels := self.held.get(row.symbol)) is not None:
             levels.from_ns, levels.waits_for_fill = row.ts_ns, False
             if row.reason is ev.ExitReason.TARGET1 and levels.row.target2:
                 levels.second, levels.target = True, levels.row.target2
-        elif isinstance(row, ev.ExitTriggered) and symbol in held:
-            due = _first_hit(held[symbol], tape, symbol, row.ts_ns)
-            said = (row.ts_ns, str(row.reason), row.level)
-            if due != said:
-                yield f"exit of {symbol} {said}, the tape says {due}"
-            after = rows[number + 1] if number + 1 < len(rows) else None
-            if not isinstance(after, ev.OrderRequested) or after.purpose is not ev.Purpose.EXIT:
-                yield f"exit of {symbol} at {row.ts_ns}: nothing was ordered"
-            held[symbol].waits_for_fill = True
-        elif isinstance(row, ev.OrderRequested) and row.purpose is ev.Purpose.EXIT and symbol in held:
-            levels = held[symbol]
-            if not levels.waits_for_fill and (due := _first_hit(levels, tape, symbol, row.ts_ns - 1)):
-                yield f"{symbol} passed {due} before it was closed for another reason"
+        yield from ()
+
+    def _triggered(self, row: ev.ExitTriggered) -> Iterator[str]:
+        if (levels := self.held.get(row.symbol)) is None:
+            return
+        due = _first_hit(levels, self._tape, row.symbol, row.ts_ns)
+        said = (row.ts_ns, str(row.reason), row.level)
+        if due != said:
+            yield f"exit of {row.symbol} {said}, the tape says {due}"
+        levels.waits_for_fill = True
+
+    def _requested(self, row: ev.OrderRequested) -> Iterator[str]:
+        levels = self.held.get(row.symbol)
+        if row.purpose is ev.Purpose.EXIT and levels is not None:
+            yield from self.passed(row.ts_ns - 1, row.symbol)
             levels.waits_for_fill = True
-    for symbol, levels in held.items():
-        if not levels.waits_for_fill and (due := _first_hit(levels, tape, symbol, last_ns - 1)):
-            yield f"{symbol} passed {due} and is still held"
+
+    def passed(self, until_ns: int, only: str = "") -> Iterator[str]:
+        """Positions that went by a level without leaving."""
+        for symbol, levels in self.held.items():
+            if levels.waits_for_fill or (only and symbol != only):
+                continue
+            if (due := _first_hit(levels, self._tape, symbol, until_ns)) is not None:
+                yield f"{symbol} passed {due} and was still held"
 
 
 def _wrong_levels(row: ev.PositionOpened, order: ev.OrderRequested) -> Iterator[str]:
@@ -184,7 +193,7 @@ def _wrong_levels(row: ev.PositionOpened, order: ev.OrderRequested) -> Iterator[
         yield f"{row.symbol} opened with (stop, targets, trail, expiry) {said}, its order asked for {due}"
 
 
-def _first_hit(levels: _Levels, tape: _Tape, symbol: str, until_ns: int) -> tuple[int, str, int] | None:
+def _first_hit(levels: _Levels, tape: Tape, symbol: str, until_ns: int) -> tuple[int, str, int] | None:
     """The first row up to a stamp that sets a position off; its levels are moved along to there."""
     trades = tape.trades[symbol]
     lo = int(np.searchsorted(trades["ts_ns"], levels.from_ns))
@@ -255,8 +264,8 @@ def what_is_ruined_is_liquidated(rows: list[ev.Row], start: int, config: Config)
         elif isinstance(row, ev.FundingSettled):
             ledger.fund(row)
         elif isinstance(row, ev.TimerFired):
-            if len(row.marks) != len(ledger.positions):
-                yield f"{row.name}: {len(row.marks)} positions have marks, the fills say {len(ledger.positions)}"
+            if len(row.marks) != (many := len(ledger.positions)):
+                yield f"{row.name}: {len(row.marks)} positions have marks, the fills say {many}"
                 return
             marks = dict(zip(ledger.positions, row.marks, strict=True))
             worth = [held.qty * marks[name] // _ONE for name, held in ledger.positions.items()]

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from development.commands import read_arguments
-from development.pages import events_page, metrics_page, outputs, reasons_page, tape_page
+from development.pages import events_page, metrics_page, mutants_page, outputs, reasons_page, tape_page
 from flowguardian.cli.app import COMMANDS, build
 from flowguardian.cli.output import EXIT_CODES
 from flowguardian.execution import events as ev
@@ -204,7 +204,7 @@ def test_the_korean_twin_has_the_same_headings_pictures_and_commands(english, ko
 
 
 def test_generated_pages_are_current():
-    for page in (events_page, metrics_page, reasons_page, tape_page):
+    for page in (events_page, metrics_page, mutants_page, reasons_page, tape_page):
         assert text_of(page.PAGE) == page.page_text(), f"{page.PAGE}: {REMEDY}"
 
 
