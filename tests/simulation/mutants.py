@@ -330,7 +330,7 @@ def losses_before_fees(patch):
     )
 
 
-@mutant("The pause after losses was set by the clock of the first loss, and was over before it began.",
+@mutant("The pause after losses ended when the losing position had been opened: it was over before it began.",
         calm(1, 12.0, "risk.max_consecutive_losses=2"))  # fmt: skip
 def pause_is_over_before_it_begins(patch):
     apply = ConsecutiveLosses.apply
@@ -348,9 +348,9 @@ def stale_data_is_accepted(patch):
     patch.setattr(StaleData, "review", never)
 
 
-@mutant("The feed called a stream that never came fresh: its age of -1 lay below the limit.",
+@mutant("The age of a price was computed the wrong way round: fresh data was refused as if it never came.",
         calm(2, 6.0, "guards.stale_data.max_trade_age_seconds=2"))  # fmt: skip
-def age_is_compared_without_a_sign(patch):
+def age_the_wrong_way_round(patch):
     review = StaleData.review
 
     def wrong(self, signal, view):
