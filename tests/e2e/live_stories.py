@@ -56,14 +56,14 @@ class LiveStory(Story):
         assert sorted(here) == sorted(there) and len(set(here)) == len(here)
 
     def found_by_the_judge(self) -> list[str]:
-        """What the judge's walk over the rows objects to, but prices: faults fill where no trade was."""
+        """What the judge's walk over the rows objects to."""
         evidence = read_evidence(self.run_dir)
         assert evidence.started is not None
         prices, problems = read_prices(self.run_dir / TAPE, evidence.started.symbols)
         found = audit(evidence, prices).findings
         return [
             *problems,
-            *(f"{check}: {one.text}" for check, many in found.items() if check != "prices" for one in many),
+            *(f"{check}: {one.text}" for check, many in found.items() for one in many),
         ]
 
     def books(self) -> PortfolioManager:
