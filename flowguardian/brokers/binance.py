@@ -215,7 +215,7 @@ class LiveBroker(VenueBroker):
             if kind == "ORDER_TRADE_UPDATE":
                 self._order_event(answers.event_of(event))
             elif kind == "ALGO_UPDATE":
-                self._stops.heard(event.get("o", {}))
+                self._stops.heard(event)
             elif kind == "ACCOUNT_UPDATE" and answers.reason_of(event) == FUNDING:
                 # One event may cover several symbols and names none: the venue's own record is asked.
                 self.account.incomes.told()
