@@ -78,6 +78,9 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     outside_trade: the order's client id."""
     retry_after_seconds: int = 0
     tick: str = ""
+    step: str = ""
+    min_notional: str = ""
+    """tick_size: those of the filters that change."""
     variant: str = "timeout"
     """order_reply: timeout, unknown_503, unavailable_503, internal_503, throttled_503, gateway_504, dropped,
     late (after `seconds` of host time)."""
