@@ -1,8 +1,8 @@
 """Every decision that differs between two runs of one market, and the earlier fill that explains it.
 
 Rule: a decision may differ only where what it looks at differs, and that only through a fill that landed
-otherwise in one run (price, quantity) or not yet in the other. An entry looks at its own symbol, then at the slots
-that others hold, then (for its size and what limits it) at the money; an exit at the fills of its position.
+otherwise in one run (price, quantity) or not yet in the other. An entry looks at its own symbol, then at
+the slots that others hold, then (for its size) at the money; an exit at the fills of its position.
 """
 
 from __future__ import annotations
