@@ -174,7 +174,7 @@ class _Walk:
 
     def _allocated(self, strategy: str) -> int | None:
         config = self._config
-        share = config.number(f"portfolio.budget.strategy_allocation.{strategy}")
+        share = config.number("portfolio.budget.strategy_allocation", strategy)
         if share is None:
             share = config.number("portfolio.budget.default_allocation")
         return None if share is None else self._ledger.balance * units(share) // ONE

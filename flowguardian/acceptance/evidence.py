@@ -54,9 +54,14 @@ class Config:
             node = node[key]
         return node
 
-    def number(self, path: str) -> Decimal | None:
-        """A number at a path; exact, whether it was written as a number or as text."""
+    def number(self, path: str, key: str = "") -> Decimal | None:
+        """A number at a path; exact, whether it was written as a number or as text.
+
+        `key` is one name below the path as it stands: that of a strategy may be a file, with dots in it.
+        """
         found = self.value(path)
+        if key:
+            found = found.get(key) if isinstance(found, dict) else None
         if found is None or isinstance(found, bool):
             return None
         try:

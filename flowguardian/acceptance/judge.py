@@ -217,7 +217,7 @@ class _Judging:
         config, total = self.evidence.config, Decimal(0)
         for name, block in (config.value("strategies") or {}).items():
             if isinstance(block, dict) and block.get("enabled", True):
-                own = config.number(f"portfolio.budget.strategy_allocation.{name}")
+                own = config.number("portfolio.budget.strategy_allocation", name)
                 total += own or config.number("portfolio.budget.default_allocation") or Decimal(0)
         return float(total)
 

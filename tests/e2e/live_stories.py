@@ -20,7 +20,7 @@ from flowguardian.market.records import SECOND_NS
 from flowguardian.ops.engine_process import EngineProcess
 from flowguardian.ops.live_trading import tag_of
 from flowguardian.ops.verify import verify
-from tests.e2e.faulted import MINUTES, SYMBOLS, Fault, Faulted, Story, faulted
+from tests.e2e.faulted import MINUTES, Fault, Faulted, Story, faulted
 
 NAKED_NS = 5 * SECOND_NS
 FILTER_CODES = frozenset({-1013, -1111, *range(-4030, -4000), -4131, -4164})
@@ -75,7 +75,8 @@ class LiveStory(Story):
     def found_by_the_judge(self) -> list[str]:
         """What the judge's walk over the rows objects to, but prices: faults fill where no trade was."""
         evidence = read_evidence(self.run_dir)
-        prices, problems = read_prices(self.run_dir / TAPE, SYMBOLS)
+        symbols = tuple(one.symbol for one in self.of(ev.InstrumentsSet)[0].instruments)
+        prices, problems = read_prices(self.run_dir / TAPE, symbols)
         found = audit(evidence, prices).findings
         return [
             *problems,
