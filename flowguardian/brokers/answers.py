@@ -47,6 +47,14 @@ class AccountState(NamedTuple):
     positions: dict[str, int]
 
 
+class StopEvent(NamedTuple):
+    """A conditional order in an event of the user stream."""
+
+    symbol: str
+    client_id: str
+    status: str
+
+
 class Income(NamedTuple):
     """One line of the account's record of income (the venue's word for whatever moves the wallet)."""
 
@@ -101,6 +109,12 @@ class _Algo(msgspec.Struct, rename="camel"):
     quantity: str
     trigger_price: str
     client_algo_id: str = ""
+
+
+class _AlgoUpdate(msgspec.Struct, rename={"symbol": "s", "client_id": "caid", "status": "X"}):
+    symbol: str
+    client_id: str
+    status: str
 
 
 class _AccountUpdate(msgspec.Struct, rename={"reason": "m"}):
@@ -182,6 +196,12 @@ def stops_of(body: Any) -> list[Stop]:
         )
         for one in found
     ]  # fmt: skip
+
+
+def stop_event_of(body: Any) -> StopEvent:
+    """The conditional order in an ALGO_UPDATE."""
+    found = _as(_AlgoUpdate, body.get("o"))
+    return StopEvent(found.symbol, found.client_id, found.status)
 
 
 def reason_of(body: Any) -> str:

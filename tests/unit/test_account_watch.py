@@ -86,7 +86,8 @@ class Scene:
         position = Position(SYMBOL, "scalping", 1, 1, None)
         position.qty = ONE
         self.engine.portfolio.positions[SYMBOL] = position
-        self.engine.portfolio.last_fill_id[SYMBOL] = 10
+        position.first_fill_id = 10
+        self.engine.portfolio.note_fill(SYMBOL, 10)
         self.venue.positions = {SYMBOL: "1"}
         self.now_ns = 10**18
         self.desk = Desk(
@@ -129,6 +130,32 @@ def test_trades_nobody_told_of_are_found_even_below_one_that_was_told() -> None:
     assert isinstance(row, ev.ClosedByVenue)
     assert (row.fill_id, row.qty, row.reason) == (50, 40_000_000, ev.ExitReason.STOP)
     assert asyncio.run(scene.watch.missed(SYMBOL)) and not scene.desk.facts, "each trade once"
+
+
+def test_a_trade_missed_below_a_booked_one_is_found_by_the_next_process() -> None:
+    """Opened by trade 10; 12 was told to nobody, 14 was booked, then the process died."""
+    scene = Scene()
+    scene.engine.portfolio.note_fill(SYMBOL, 14)
+    for number in (9, 10, 12, 14):
+        scene.venue.trade(number, 900 + number, "0.2")
+    scene.watch = AccountWatch(scene.desk, VenueStops(scene.desk), scene.orders)
+    scene.venue.positions = {SYMBOL: "0.8"}
+    (row,) = scene.compared()
+    assert isinstance(row, ev.ClosedByVenue) and (row.fill_id, row.qty) == (12, 20_000_000)
+
+
+@pytest.mark.parametrize("event", [{}, {"o": None}, {"o": "x"}, {"o": {"caid": 3, "s": SYMBOL, "X": "NEW"}}])
+def test_an_event_of_a_stop_that_cannot_be_read_is_asked_for(event: dict[str, Any]) -> None:
+    scene = Scene()
+    stops = VenueStops(scene.desk)
+
+    async def heard() -> None:
+        stops.heard(event)
+        await scene.desk.quiet(5.0)
+        scene.desk.check()
+
+    asyncio.run(heard())
+    assert scene.venue.asked == ["/fapi/v1/openAlgoOrders"]
 
 
 def test_a_look_that_failed_is_repeated_until_it_succeeds_and_says_nothing_before() -> None:
