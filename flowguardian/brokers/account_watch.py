@@ -46,6 +46,8 @@ class AccountWatch:
         """The last outcome (difference, outside) and when it was said."""
         self._suspected = ""
         self._suspected_ns = 0
+        self._foreign_fees = ""
+        """In what asset fees were paid since the last word on the account, when not in the books' money."""
         self._log = structlog.get_logger("broker")
 
     async def begin(self) -> None:
@@ -64,6 +66,7 @@ class AccountWatch:
 
     def noted(self, traded: Traded) -> None:
         """A trade that is accounted for."""
+        self._foreign_fees = traded.fill.foreign_asset or self._foreign_fees
         self._seen.setdefault(traded.symbol, set()).add(traded.fill.trade_id)
 
     def is_noted(self, traded: Traded) -> bool:
@@ -224,6 +227,8 @@ class AccountWatch:
             found.append(
                 f"wallet: {amount_text(abs(gap))} USDT {'more' if gap > 0 else 'less'} than the books"
             )
+        if asset := self._foreign_fees:
+            found.append(f"fees are paid in {asset}: switch that off at the venue, the books are in USDT")
         return "; ".join(found)
 
     def _tell(self, account: AccountState, difference: str) -> None:
@@ -232,7 +237,7 @@ class AccountWatch:
         outcome = difference, self.incomes.outside()
         if self._said is not None and outcome == self._said[0] and now_ns - self._said[1] < fresh_ns:
             return
-        self._said = (outcome, now_ns)
+        self._said, self._foreign_fees = (outcome, now_ns), ""
         balance = self._desk.engine.portfolio.balance()
         self._desk.tell(ev.AccountReconciled(0, account.wallet, balance, len(account.positions), *outcome))
 

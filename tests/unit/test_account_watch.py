@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from flowguardian.brokers.account_watch import AccountWatch
-from flowguardian.brokers.answers import Traded
+from flowguardian.brokers.answers import Traded, trades_of
 from flowguardian.brokers.desk import Desk, LiveOptions
 from flowguardian.brokers.order_track import Fill, Tracked
 from flowguardian.brokers.signed import OutcomeUnknown, Refused
@@ -182,6 +182,25 @@ def test_a_difference_is_said_when_it_is_there_twice() -> None:
     scene.venue.positions = {SYMBOL: "1"}
     (row,) = scene.compared()
     assert isinstance(row, ev.AccountReconciled) and row.difference == ""
+
+
+def test_a_fee_in_another_asset_is_booked_as_none_and_stops_entries_with_the_fix() -> None:
+    """Before, its order was asked for without end, and the position never reached the books."""
+    scene = Scene()
+    scene.venue.trade(11, 7, "1", "BUY")
+    scene.venue.trades[-1] |= {"commission": "0.0001", "commissionAsset": "BNB"}
+    (found,) = trades_of(scene.venue.trades)
+    assert (found.fill.qty, found.fill.fee, found.fill.foreign_asset) == (ONE, 0, "BNB")
+    scene.watch.noted(found)
+    assert scene.compared() == []
+    scene.now_ns += 61 * 10**9
+    (said,) = scene.compared()
+    assert isinstance(said, ev.AccountReconciled)
+    assert said.difference == "fees are paid in BNB: switch that off at the venue, the books are in USDT"
+    assert halting(said)
+    scene.now_ns += 10**9
+    (after,) = scene.compared()
+    assert isinstance(after, ev.AccountReconciled) and after.difference == "", "said once; a person goes on"
 
 
 def test_books_that_move_while_the_venue_answers_are_not_judged() -> None:
