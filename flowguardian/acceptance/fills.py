@@ -3,7 +3,8 @@
 Rule: a paper fill is exact. An order takes the touch up to its size and the rest at touch ± slippage,
 rounded outward to the tick; without quotes the last trade stands in, and an exit on the path of a bar takes
 the level that was traded through. So one tick of change in a fill, or in the tape at it, is found. A live
-fill happens at the venue's own book: its price may lie one slippage and one tick outside what the tape shows.
+fill happens in the venue's own book, some time between its order and the moment it was learned of: its price
+may lie the largest slippage and one tick outside what the tape shows of that time.
 """
 
 from __future__ import annotations
@@ -28,14 +29,15 @@ class FillRule:
     exact: bool
     """A paper fill: it follows from the tape."""
     slippage: int | None
+    """The modelled one of a paper fill; the largest allowed one of a live fill."""
     ticks: dict[str, int]
 
     @classmethod
     def of(cls, evidence: Evidence, prices: Prices) -> FillRule:
         """The rule of a run."""
-        slippage = evidence.config.number("execution.slippage")
         ticks = {i.symbol: i.tick_size for _, row in evidence.of(ev.InstrumentsSet) for i in row.instruments}
         exact = FILLED_BY_THE_TAPE.get(evidence.started.mode if evidence.started else "", True)
+        slippage = evidence.config.number("execution.slippage" if exact else "execution.max_slippage")
         return cls(prices, exact, None if slippage is None else units(slippage), ticks)
 
     def judge(self, fill: ev.OrderFilled, request: ev.OrderRequested, level: int) -> str:
@@ -48,7 +50,7 @@ class FillRule:
         if request.limit_price and (fill.price - request.limit_price) * fill.side > 0:
             return f"fill {fill.fill_id} at {fill.price} is beyond the limit {request.limit_price}"
         if not self.exact:
-            return self._band(fill, tick)
+            return self._band(fill, request, tick)
         if not self.prices.has_row(fill.symbol, fill.ts_ns):
             return f"fill {fill.fill_id}: the tape has no row of {fill.symbol} at its stamp"
         allowed = self._allowed(fill, tick, level)
@@ -68,10 +70,9 @@ class FillRule:
         deeper = self._worse(touch, fill.side, tick)
         return {touch, deeper} if fill.qty <= size else {deeper}
 
-    def _band(self, fill: ev.OrderFilled, tick: int) -> str:
-        top = self.prices.top(fill.symbol, fill.ts_ns)
-        trade = self.prices.trade(fill.symbol, fill.ts_ns)
-        seen = [price for price in (trade, top.bid, top.ask) if price]
+    def _band(self, fill: ev.OrderFilled, request: ev.OrderRequested, tick: int) -> str:
+        seen = [price for at_ns in (request.ts_ns, fill.ts_ns) for price in self._shown(fill.symbol, at_ns)]
+        seen += self.prices.range(fill.symbol, request.ts_ns, fill.ts_ns) or ()
         if not seen:
             return f"fill {fill.fill_id}: the tape has no price of {fill.symbol} yet"
         low, high = self._worse(min(seen), -1, tick) - tick, self._worse(max(seen), 1, tick) + tick
@@ -80,6 +81,11 @@ class FillRule:
             if low <= fill.price <= high
             else f"fill {fill.fill_id} at {fill.price} lies outside {low} to {high}"
         )
+
+    def _shown(self, symbol: str, at_ns: int) -> list[int]:
+        """Last trade, bid and ask."""
+        top = self.prices.top(symbol, at_ns)
+        return [price for price in (self.prices.trade(symbol, at_ns), top.bid, top.ask) if price]
 
     def _worse(self, price: int, side: int, tick: int) -> int:
         assert self.slippage is not None  # noqa: S101 - asked for by a rule that has one

@@ -17,6 +17,7 @@ from flowguardian.brokers.order_track import NEVER_ARRIVED, Report, Tracked
 from flowguardian.brokers.signed import OutcomeUnknown, Refused
 from flowguardian.brokers.venue_stops import VenueStops
 from flowguardian.execution import events as ev
+from flowguardian.execution.portfolio_manager import PortfolioManager
 from flowguardian.market.records import MINUTE_NS, SECOND_NS
 
 ORDER, TRADES = "/fapi/v1/order", "/fapi/v1/userTrades"
@@ -37,7 +38,7 @@ class AccountWatch:
     def __init__(self, desk: Desk, stops: VenueStops, orders: dict[str, Tracked]) -> None:
         self._desk, self._stops, self._orders = desk, stops, orders
         self.incomes = Incomes(desk)
-        self._listed: dict[str, int] = dict(desk.engine.portfolio.last_fill_id)
+        self._listed: dict[str, int] = _accounted_for(desk.engine.portfolio)
         """By symbol: every trade up to this id was listed by the venue and is accounted for."""
         self._seen: dict[str, set[int]] = {}
         """Trades beyond it that are accounted for; between them may be some that nobody told of."""
@@ -45,6 +46,8 @@ class AccountWatch:
         """The last outcome (difference, outside) and when it was said."""
         self._suspected = ""
         self._suspected_ns = 0
+        self._foreign_fees = ""
+        """In what asset fees were paid since the last word on the account, when not in the books' money."""
         self._log = structlog.get_logger("broker")
 
     async def begin(self) -> None:
@@ -63,12 +66,15 @@ class AccountWatch:
 
     def noted(self, traded: Traded) -> None:
         """A trade that is accounted for."""
+        self._foreign_fees = traded.fill.foreign_asset or self._foreign_fees
         self._seen.setdefault(traded.symbol, set()).add(traded.fill.trade_id)
 
     def is_noted(self, traded: Traded) -> bool:
         """Whether a trade is accounted for already."""
         number = traded.fill.trade_id
-        return number <= self._listed.get(traded.symbol, 0) or number in self._seen.get(traded.symbol, ())
+        symbol, books = traded.symbol, self._desk.engine.portfolio
+        is_listed = number <= self._listed.get(symbol, 0)
+        return is_listed or number in self._seen.get(symbol, ()) or books.has_fill(symbol, number)
 
     def foreign(self, traded: Traded, client_id: str) -> None:
         """A trade of no order that is open here: what it takes from a position is a fact."""
@@ -221,6 +227,8 @@ class AccountWatch:
             found.append(
                 f"wallet: {amount_text(abs(gap))} USDT {'more' if gap > 0 else 'less'} than the books"
             )
+        if asset := self._foreign_fees:
+            found.append(f"fees are paid in {asset}: switch that off at the venue, the books are in USDT")
         return "; ".join(found)
 
     def _tell(self, account: AccountState, difference: str) -> None:
@@ -229,6 +237,14 @@ class AccountWatch:
         outcome = difference, self.incomes.outside()
         if self._said is not None and outcome == self._said[0] and now_ns - self._said[1] < fresh_ns:
             return
-        self._said = (outcome, now_ns)
+        self._said, self._foreign_fees = (outcome, now_ns), ""
         balance = self._desk.engine.portfolio.balance()
         self._desk.tell(ev.AccountReconciled(0, account.wallet, balance, len(account.positions), *outcome))
+
+
+def _accounted_for(books: PortfolioManager) -> dict[str, int]:
+    """By symbol, where an earlier process cannot have missed a trade that matters now.
+
+    What it missed below its last fill is still to be found while the position is open that the trade changed.
+    """
+    return books.last_fill_id | {name: one.first_fill_id for name, one in books.positions.items()}

@@ -47,6 +47,14 @@ class AccountState(NamedTuple):
     positions: dict[str, int]
 
 
+class StopEvent(NamedTuple):
+    """A conditional order in an event of the user stream."""
+
+    symbol: str
+    client_id: str
+    status: str
+
+
 class Income(NamedTuple):
     """One line of the account's record of income (the venue's word for whatever moves the wallet)."""
 
@@ -103,6 +111,12 @@ class _Algo(msgspec.Struct, rename="camel"):
     client_algo_id: str = ""
 
 
+class _AlgoUpdate(msgspec.Struct, rename={"symbol": "s", "client_id": "caid", "status": "X"}):
+    symbol: str
+    client_id: str
+    status: str
+
+
 class _AccountUpdate(msgspec.Struct, rename={"reason": "m"}):
     reason: str
 
@@ -141,7 +155,7 @@ def trades_of(body: Any) -> list[Traded]:
 
 def _traded_of(one: _Trade) -> Traded:
     fee = _fee(one.commission, one.commission_asset)
-    fill = Fill(one.id, amount(one.qty), amount(one.price), fee)
+    fill = Fill(one.id, amount(one.qty), amount(one.price), *fee)
     return Traded(one.symbol, one.order_id, side_of(one.side), fill)
 
 
@@ -150,7 +164,7 @@ def event_of(body: Any) -> OrderEvent:
     found = _as(_OrderUpdate, body.get("o"))
     traded = None
     if found.trade_id and (qty := amount(found.last_qty)):
-        fill = Fill(found.trade_id, qty, amount(found.last_price), _fee(found.fee, found.fee_asset))
+        fill = Fill(found.trade_id, qty, amount(found.last_price), *_fee(found.fee, found.fee_asset))
         traded = Traded(found.symbol, found.venue_id, side_of(found.side), fill)
     report = Report(found.status, amount(found.executed), found.venue_id)
     return OrderEvent(found.symbol, found.client_id, report, traded)
@@ -184,6 +198,12 @@ def stops_of(body: Any) -> list[Stop]:
     ]  # fmt: skip
 
 
+def stop_event_of(body: Any) -> StopEvent:
+    """The conditional order in an ALGO_UPDATE."""
+    found = _as(_AlgoUpdate, body.get("o"))
+    return StopEvent(found.symbol, found.client_id, found.status)
+
+
 def reason_of(body: Any) -> str:
     """Why an ACCOUNT_UPDATE was sent."""
     reason: str = _as(_AccountUpdate, body.get("a")).reason
@@ -205,12 +225,10 @@ def side_of(word: str) -> int:
     return 1 if word == "BUY" else -1
 
 
-def _fee(text: str, asset: str | None) -> int:
-    if asset not in (QUOTE, None) and amount(text):
-        raise Unreadable(
-            f"a fee in {asset}: the books are in {QUOTE}. Switch off paying fees in {asset} at the venue."
-        )
-    return amount(text)
+def _fee(text: str, asset: str | None) -> tuple[int, str]:
+    """What it took from the money of the books, and the asset where it took something else."""
+    paid = amount(text)
+    return (0, asset) if paid and asset not in (QUOTE, None) else (paid, "")
 
 
 def _listed(body: Any) -> list[Any]:

@@ -23,6 +23,7 @@ from flowguardian.brokers.user_stream import UserStream
 from flowguardian.brokers.venue_stops import VenueStops
 from flowguardian.execution import events as ev
 from flowguardian.execution.engine import Engine
+from flowguardian.execution.money import ceil_step
 from flowguardian.execution.orders import OrderState
 from flowguardian.feeds.base import VenueUnreachable
 from flowguardian.feeds.pace import Pace
@@ -148,7 +149,7 @@ class LiveBroker(VenueBroker):
             return
         tracked.sent_ns = now_ns
         try:
-            body = await self._desk.ask(self._signed.post(ORDER, 1, **_parameters(tracked)))
+            body = await self._desk.ask(self._signed.post(ORDER, 1, **self._parameters(tracked)))
             tracked.reported(answers.order_of(body)[1])
         except Refused as error:
             tracked.refused(error.code, error.message)
@@ -211,6 +212,29 @@ class LiveBroker(VenueBroker):
         failures, last_ns = self._failed_exits.get(symbol, (0, 0))
         return failures if self._desk.now_ns() - last_ns <= _FORGOTTEN_NS else 0
 
+    def _parameters(self, tracked: Tracked) -> dict[str, object]:
+        order = tracked.order
+        entry = order.purpose is ev.Purpose.ENTRY
+        return {
+            "symbol": order.symbol,
+            "side": side_text(order.side),
+            "type": "LIMIT" if entry else "MARKET",
+            "timeInForce": "IOC" if entry else None,
+            "quantity": amount_text(self._quantity(order)),
+            "price": amount_text(order.limit_price) if entry else None,
+            "reduceOnly": None if entry else "true",
+            "newClientOrderId": tracked.client_id,
+            "newOrderRespType": "RESULT",
+        }
+
+    def _quantity(self, order: ev.OrderRequested) -> int:
+        """What is asked for: an exit of everything fits the step of now; it takes no more than there is."""
+        engine = self._desk.engine
+        position = engine.portfolio.positions.get(order.symbol)
+        if order.purpose is ev.Purpose.ENTRY or position is None or order.qty < position.qty:
+            return order.qty
+        return ceil_step(order.qty, engine.instruments[order.symbol].step_size)
+
     # ---- the user stream
 
     def _heard(self, event: dict[str, Any]) -> None:
@@ -220,7 +244,7 @@ class LiveBroker(VenueBroker):
             if kind == "ORDER_TRADE_UPDATE":
                 self._order_event(answers.event_of(event))
             elif kind == "ALGO_UPDATE":
-                self._stops.heard(event.get("o", {}))
+                self._stops.heard(event)
             elif kind == "ACCOUNT_UPDATE" and answers.reason_of(event) == FUNDING:
                 # One event may cover several symbols and names none: the venue's own record is asked.
                 self.account.incomes.told()
@@ -251,19 +275,3 @@ class LiveBroker(VenueBroker):
             await self.account.missed(symbol)
         await self.account.incomes.look_for_funding()
         await self._stops.read()
-
-
-def _parameters(tracked: Tracked) -> dict[str, object]:
-    order = tracked.order
-    entry = order.purpose is ev.Purpose.ENTRY
-    return {
-        "symbol": order.symbol,
-        "side": side_text(order.side),
-        "type": "LIMIT" if entry else "MARKET",
-        "timeInForce": "IOC" if entry else None,
-        "quantity": amount_text(order.qty),
-        "price": amount_text(order.limit_price) if entry else None,
-        "reduceOnly": None if entry else "true",
-        "newClientOrderId": tracked.client_id,
-        "newOrderRespType": "RESULT",
-    }

@@ -33,6 +33,8 @@ class Fill(NamedTuple):
     qty: int
     price: int
     fee: int
+    foreign_asset: str = ""
+    """What the fee was paid in where that is not the money of the books; `fee` is 0 then."""
 
 
 class Report(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from flowguardian.execution.money import share
+from flowguardian.execution.money import ceil_step, share
 from flowguardian.execution.portfolio_manager import Position
 from flowguardian.market.instruments import Instrument
 
@@ -63,7 +63,11 @@ class Stops:
             resting = self._resting.get(symbol, {})
             if wanted is None or symbol in self._asked:
                 continue
-            good = [stop for stop in resting.values() if (stop.side, stop.qty) == (wanted.side, wanted.qty)]
+            good = [
+                stop
+                for stop in resting.values()
+                if stop.side == wanted.side and position.qty <= stop.qty <= wanted.qty
+            ]
             if good:
                 cancel += [stop for stop in resting.values() if stop is not good[0]]
             else:
@@ -80,7 +84,9 @@ class Stops:
         # Beyond the engine's own stop, which acts first, and rounded away from the position.
         level = position.stop - position.side * share(position.stop, self._gap)
         price = level // tick * tick if position.side > 0 else -(-level // tick) * tick
-        return Stop(position.symbol, -position.side, position.qty, price, self.name(fill))
+        # A step that became coarser after the entry: more than there is, and it only reduces.
+        qty = ceil_step(position.qty, instrument.step_size)
+        return Stop(position.symbol, -position.side, qty, price, self.name(fill))
 
     # ---- what became of it
 

@@ -91,11 +91,16 @@ class VenueStops:
             # Gone already, or the next comparison of the account finds it.
             self._log.info("a stop was not cancelled", symbol=stop.symbol, why=str(error))
 
-    def heard(self, body: dict[str, Any]) -> None:
-        """An ALGO_UPDATE."""
-        client_id, status = str(body.get("caid", "")), body.get("X")
-        if self.stops.is_ours(client_id) and status not in _RESTING:
-            self.stops.gone(str(body.get("s", "")), client_id)
+    def heard(self, event: dict[str, Any]) -> None:
+        """An ALGO_UPDATE; one that cannot be read may tell of a stop that is gone: the list is asked."""
+        try:
+            found = answers.stop_event_of(event)
+        except answers.Unreadable as error:
+            self._log.warning("an event of a stop could not be read", why=str(error))
+            self._desk.spawn(self.read())
+            return
+        if self.stops.is_ours(found.client_id) and found.status not in _RESTING:
+            self.stops.gone(found.symbol, found.client_id)
 
     async def read(self) -> None:
         """The stops that really rest at the venue: what its list does not name is not there."""

@@ -69,6 +69,11 @@ def funding(side: int, quantity: int, mark: int, rate: int) -> int:
     return -side * quantity * mark * rate // (SCALE * SCALE)
 
 
+def ceil_step(quantity: int, step: int) -> int:
+    """The smallest multiple of `step` that is no less than `quantity`."""
+    return ceil_div(quantity, step) * step
+
+
 def floor_step(quantity: int, step: int) -> int:
     """The largest multiple of `step` not above `quantity` (never below zero)."""
     return quantity // step * step if quantity > 0 else 0

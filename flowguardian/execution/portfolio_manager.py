@@ -24,6 +24,10 @@ MOST_FILL_IDS = 2000
 """Remembered of each symbol."""
 
 
+_UNHASHED = ("entry", "first_fill_id")
+"""What of a position follows from rows that the hash chain holds already."""
+
+
 class Position:
     """An open position: quantity, its exact cost Σ price·qty (1e-16), and the levels its exits watch."""
 
@@ -34,6 +38,7 @@ class Position:
         "exit_order_id",
         "expiry_ns",
         "fees",
+        "first_fill_id",
         "funding",
         "opened_ns",
         "order_id",
@@ -64,6 +69,8 @@ class Position:
         self.stop = self.target1 = self.target2 = self.trail_distance = self.expiry_ns = 0
         self.adds = 0
         self.exit_order_id = 0
+        self.first_fill_id = 0
+        """The fill that opened it."""
         self.target1_taken = False
 
     def price(self) -> int:
@@ -80,7 +87,7 @@ class Position:
 
     def snapshot(self) -> tuple[object, ...]:
         """What the state hash covers."""
-        return tuple(getattr(self, name) for name in self.__slots__ if name != "entry")
+        return tuple(getattr(self, name) for name in self.__slots__ if name not in _UNHASHED)
 
 
 class PortfolioManager:
@@ -239,6 +246,9 @@ class PortfolioManager:
             position.adds += 1
             position.order_id = row.order_id
         realised = self._move(position, row.side, row.qty, row.price, row.fee)
+        held = self.positions.get(row.symbol)
+        if held is not None and not held.first_fill_id:
+            held.first_fill_id = row.fill_id
         fault = "" if order else f"fill {row.fill_id} for order {row.order_id}, which is not live"
         if order is not None:
             try:

@@ -77,7 +77,7 @@ class Conditionals:
             return
         for algo in self._state.open_conditionals(symbol):
             if algo.status == orders.NEW and algo.is_met(price):
-                self._trigger(algo, at_ns)
+                self.trigger(algo, at_ns)
 
     def time(self, at_ms: int, at_ns: int) -> None:
         """Waiting orders whose last moment has passed end."""
@@ -85,7 +85,8 @@ class Conditionals:
             if algo.good_till_ms and algo.good_till_ms <= at_ms:
                 self.end(algo, orders.EXPIRED, at_ns)
 
-    def _trigger(self, algo: AlgoOrder, at_ns: int) -> None:
+    def trigger(self, algo: AlgoOrder, at_ns: int) -> None:
+        """A waiting order becomes an order of its own, or is rejected."""
         algo.triggered_ns = at_ns
         algo.move(orders.TRIGGERING, at_ns)
         self._state.changed(algo)

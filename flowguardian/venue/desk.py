@@ -192,7 +192,7 @@ class Desk:
                     self.conditionals.end(algo, orders.CANCELED, at_ns, silent=fault.silent)
             case "outside_trade":
                 qty = round(fault.qty * UNIT)
-                self.forced.outside(symbol, orders.SIDES.get(fault.side, 0), qty, at_ns)
+                self.forced.outside(symbol, orders.SIDES.get(fault.side, 0), qty, at_ns, fault.text)
             case "adl":
                 self.forced.deleverage(symbol, fault.share, at_ns)
             case "delist":

@@ -25,8 +25,8 @@ SOCKET_KINDS = ("half_open", "cut", "silent_path")
 ROW_KINDS = ("id_gap", "burst", "non_market", "delist")
 REST_KINDS = ("rest", "maintenance", "clock_skew", "tick_size")
 ORDER_KINDS = (
-    "order_reply", "order_refused", "keepalive_refused", "race", "partial_then_cancel", "invisible",
-    "stale", "fill_first",
+    "order_reply", "order_refused", "keepalive_refused", "race", "stop_race", "partial_then_cancel",
+    "invisible", "stale", "fill_first",
 )  # fmt: skip
 """Faults of requests and fills, while they hold (venue/trading_faults.py)."""
 MOMENT_KINDS = ("key_expiry", "stop_cancelled", "outside_trade", "transfer", "liquidation", "adl")
@@ -74,9 +74,13 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """rest: HTTP status; 0 = no answer for `seconds`."""
     code: int = 0
     text: str = ""
-    """rest: message, or the whole body when it does not start a JSON answer; non_market: the word in X."""
+    """rest: message, or the whole body when it does not start a JSON answer; non_market: the word in X;
+    outside_trade: the order's client id."""
     retry_after_seconds: int = 0
     tick: str = ""
+    step: str = ""
+    min_notional: str = ""
+    """tick_size: those of the filters that change."""
     variant: str = "timeout"
     """order_reply: timeout, unknown_503, unavailable_503, internal_503, throttled_503, gateway_504, dropped,
     late (after `seconds` of host time)."""

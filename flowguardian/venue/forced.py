@@ -106,14 +106,15 @@ class Forced:
             name = f"settlement_autoclose-{at_ns // MILLISECOND_NS}"
             self.close(position, abs(position.qty), self._trading.mark(symbol), name, at_ns)
 
-    def outside(self, symbol: str, side: int, qty: int, at_ns: int) -> None:
+    def outside(self, symbol: str, side: int, qty: int, at_ns: int, client_id: str = "") -> None:
         """Somebody with the same account trades from outside at the touch; qty 0 closes the position."""
         held = self._state.account.position(symbol).qty
         side = side or (-1 if held > 0 else 1)
         qty = qty or abs(held)
         price = self._trading.books.touch(self._trading.listing.index[symbol], side)
         if qty and price:
-            order = self._order(symbol, side, qty, f"web_{at_ns // MILLISECOND_NS}", at_ns, MARKET)
+            name = client_id or f"web_{at_ns // MILLISECOND_NS}"
+            order = self._order(symbol, side, qty, name, at_ns, MARKET)
             self._trading.trade(order, qty, price, at_ns, maker=False)
 
     def close(

@@ -145,10 +145,14 @@ class Pacer:
             if one.fault.kind != "tick_size" or now_ns < one.from_ns or one.number in self._filters_set:
                 continue
             self._filters_set.add(one.number)
-            tick = int(Decimal(one.fault.tick) * UNITS)
+            fault = one.fault
+            said = {"tick_size": fault.tick, "step_size": fault.step, "min_notional": fault.min_notional}
+            changed = {name: int(Decimal(text) * UNITS) for name, text in said.items() if text}
+            if fault.step:
+                changed["min_qty"] = changed["step_size"]
             for symbol, index in self.market.index.items():
-                if symbol == one.fault.symbols:
-                    self.market.set_instrument(index, tick_size=tick)
+                if symbol == fault.symbols:
+                    self.market.set_instrument(index, **changed)
 
     # ---- the movers
 

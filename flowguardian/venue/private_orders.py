@@ -84,6 +84,8 @@ class PrivateOrders:
 
     def place(self, params: Params) -> Any:
         request = self._request(params)
+        if request.reduce_only:
+            self._race_stops("POST /fapi/v1/order", self._desk.state.open_conditionals(request.symbol))
         placed = self._desk.trading.place(request, self._desk.now_ns)
         return self._row(placed.order if request.wants_result else placed.accepted)
 
@@ -126,6 +128,14 @@ class PrivateOrders:
         fault = self._desk.faults.race(self._desk.now_ns, self._races)
         if fault is not None:
             self._desk.forced.fill_resting(order, fault.share, self._desk.now_ns)
+
+    def _race_stops(self, request: str, waiting: Iterable[AlgoOrder]) -> None:
+        """A fault: conditional orders are triggered while the request is under way."""
+        for algo in waiting:
+            self._races += 1
+            hit = self._desk.faults.races_stop(request, algo.symbol, self._desk.now_ns, self._races)
+            if hit and algo.status == orders.NEW:
+                self._desk.conditionals.trigger(algo, self._desk.now_ns)
 
     def cancel_all(self, params: Params) -> Any:
         self._desk.trading.cancel_all(self.symbol(params), self._desk.now_ns)
@@ -226,6 +236,8 @@ class PrivateOrders:
 
     def cancel_algo(self, params: Params) -> Any:
         algo_id, word = self._id(params, "algoId", "clientAlgoId")
+        if (raced := self._desk.state.find_algo(algo_id, word)) is not None:
+            self._race_stops("DELETE /fapi/v1/algoOrder", [raced])
         algo = self._desk.conditionals.cancel(algo_id, word, self._desk.now_ns)
         return {"algoId": algo.id, "clientAlgoId": algo.client_id, "code": "200", "msg": "success"}
 

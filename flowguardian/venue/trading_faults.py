@@ -118,6 +118,12 @@ class TradingFaults:
         """A resting order fills just before it is cancelled or amended."""
         return next((one.fault for one in self._hit("race", "", at_ns, number)), None)
 
+    def races_stop(self, request: str, symbol: str, at_ns: int, number: int) -> bool:
+        """Whether the stops of a symbol are triggered just before a request ("METHOD path") is handled."""
+        return any(
+            matches(one.fault.symbols, symbol) for one in self._hit("stop_race", request, at_ns, number)
+        )
+
     def fill_share(self, order: Order, at_ns: int) -> float | None:
         """The share of a new order that fills before the venue cancels the rest."""
         for one in self._hit("partial_then_cancel", "", at_ns, order.id):

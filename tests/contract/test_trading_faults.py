@@ -163,6 +163,24 @@ def test_a_replaced_order_that_filled_first_cannot_be_amended(trader, last):
     assert moved["code"] == -2013 and held(trader) == 0.02
 
 
+def test_a_stop_is_triggered_just_before_it_is_cancelled(trader, last):
+    trader.order("BUY", "0.02")
+    stop = trader.stop("SELL", f"{last * 0.95:.1f}", quantity="0.02", reduceOnly="true")
+    trader.venue.inject(kind="stop_race", path="DELETE *")
+    assert trader.ask("DELETE", "/fapi/v1/algoOrder", algoId=stop["algoId"]).json()["code"] == -2011
+    assert trader.get("/fapi/v1/algoOrder", algoId=stop["algoId"])["algoStatus"] == "FINISHED"
+    assert held(trader) == 0
+    account_balances(trader.ledger())
+
+
+def test_a_stop_is_triggered_just_before_an_order_that_closes(trader, last):
+    trader.order("BUY", "0.02")
+    trader.stop("SELL", f"{last * 0.95:.1f}", quantity="0.02", reduceOnly="true")
+    trader.venue.inject(kind="stop_race", path="POST *", symbols="BTCUSDT")
+    assert trader.order("SELL", "0.02", reduceOnly="true")["code"] == -2022
+    assert held(trader) == 0
+
+
 def test_a_new_order_fills_in_part_and_is_cancelled_by_the_venue(trader):
     trader.venue.inject(kind="partial_then_cancel", share=0.3)
     order = trader.order("BUY", "0.02")
@@ -230,6 +248,8 @@ def test_somebody_else_trades_on_the_account(trader):
     events = events_of(trader, work, lambda events: len(events) == 4)
     assert events[0]["o"]["c"].startswith("web_") and executions(events) == ["NEW", "TRADE"]
     assert held(trader) == -0.05
+    trader.venue.inject(kind="outside_trade", symbols="BTCUSDT", side="BUY", qty=0.05, text="mine-7")
+    assert trader.get(ORDER, symbol="BTCUSDT", origClientOrderId="mine-7")["status"] == "FILLED"
     account_balances(trader.ledger())
 
 

@@ -245,6 +245,17 @@ def test_a_tick_size_changes_while_the_market_runs(venue):
     assert filters(venue, "BTCUSDT") == ("TRADING", "0.01")
 
 
+def test_a_step_and_a_smallest_notional_change_while_the_market_runs(venue):
+    after(venue, kind="tick_size", symbols="BTCUSDT", step="0.01", min_notional="500")
+    (contract,) = (
+        one for one in venue.get("/fapi/v1/exchangeInfo").json()["symbols"] if one["symbol"] == "BTCUSDT"
+    )
+    found = {part["filterType"]: part for part in contract["filters"]}
+    assert filters(venue, "BTCUSDT") == ("TRADING", "0.10")
+    assert {found[name]["stepSize"] for name in ("LOT_SIZE", "MARKET_LOT_SIZE")} == {"0.01"}
+    assert found["LOT_SIZE"]["minQty"] == "0.01" and float(found["MIN_NOTIONAL"]["notional"]) == 500
+
+
 def test_a_delisted_symbol_settles_and_falls_silent(venue):
     _, slices = after(venue, kind="delist", symbols="BTCUSDT")
     assert ids(slices) == []

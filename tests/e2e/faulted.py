@@ -165,9 +165,15 @@ class Faulted:
 
     def __init__(self, run_dir: Path, venue: Venue) -> None:
         self.run_dir, self.venue = run_dir, venue
+        self.refusals: set[int] = set()
+        """The codes with which orders are refused by plan."""
+        self.logged: list[Any] = []
+        """What the last lifetime logged."""
 
     def inject(self, **fault: Any) -> None:
         """Plan a fault; `minute` is where it begins, `minutes` how long it lasts."""
+        if fault["kind"] == "order_refused":
+            self.refusals.add(fault["code"])
         if "minute" in fault:
             fault["at_seconds"] = fault.pop("minute") * 60
         if "minutes" in fault:
@@ -206,6 +212,7 @@ class Faulted:
                 reason = EngineProcess(self.run_dir).lifetime()
         finally:
             logging.getLogger().removeHandler(errors)
+        self.logged = list(logged)
         loud = [line for line in logged if line["log_level"] in ("error", "critical")]
         assert not errors.heard and not loud, (errors.heard, loud)
         journal = OpsJournal(self.run_dir / FILE_NAME)

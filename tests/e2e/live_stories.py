@@ -6,7 +6,7 @@ last digit, whatever was done to requests, replies and events in between.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,25 @@ from flowguardian.ops.verify import verify
 from tests.e2e.faulted import MINUTES, Fault, Faulted, Story, faulted
 
 NAKED_NS = 5 * SECOND_NS
+FILTER_CODES = frozenset({-1013, -1111, *range(-4030, -4000), -4131, -4164})
+"""What the venue answers to an order that its filters, or its bounds of price, do not allow."""
 
 
 class LiveStory(Story):
     """What a live run left behind, here and at the venue."""
 
-    def __init__(self, run_dir: Path, reason: str, ledger: Any) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        reason: str,
+        ledger: Any,
+        *,
+        by_plan: Collection[int] = (),
+        logged: Sequence[Any] = (),
+    ) -> None:
+        """`by_plan`: the codes with which the plan refuses orders; `logged`: what the last lifetime said."""
         super().__init__(run_dir, reason)
-        self.ledger = ledger
+        self.ledger, self.by_plan, self.logged = ledger, by_plan, logged
 
     def holds(self) -> None:
         """What must be true of every live run."""
@@ -41,6 +52,12 @@ class LiveStory(Story):
         found = self.found_by_the_judge()
         assert not found, found
         self.agrees()
+        assert not self.against_filters()
+
+    def against_filters(self) -> list[ev.OrderRejected]:
+        """Orders that should never have been sent, but those that are refused by plan."""
+        codes = FILTER_CODES - frozenset(self.by_plan)
+        return [row for row in self.of(ev.OrderRejected) if row.code in codes]
 
     def agrees(self) -> None:
         """Wallet, positions and trades here and at the venue are the same, and every trade is ours once."""
@@ -56,14 +73,14 @@ class LiveStory(Story):
         assert sorted(here) == sorted(there) and len(set(here)) == len(here)
 
     def found_by_the_judge(self) -> list[str]:
-        """What the judge's walk over the rows objects to, but prices: faults fill where no trade was."""
+        """What the judge's walk over the rows objects to."""
         evidence = read_evidence(self.run_dir)
         assert evidence.started is not None
         prices, problems = read_prices(self.run_dir / TAPE, evidence.started.symbols)
         found = audit(evidence, prices).findings
         return [
             *problems,
-            *(f"{check}: {one.text}" for check, many in found.items() if check != "prices" for one in many),
+            *(f"{check}: {one.text}" for check, many in found.items() for one in many),
         ]
 
     def books(self) -> PortfolioManager:
@@ -87,7 +104,7 @@ class LiveStory(Story):
 def run_live(run: Faulted) -> LiveStory:
     """One lifetime, then the ledger of the venue."""
     told = run.run()
-    return LiveStory(told.run_dir, told.reason, run.ledger())
+    return LiveStory(told.run_dir, told.reason, run.ledger(), by_plan=run.refusals, logged=run.logged)
 
 
 def live_story(

@@ -25,19 +25,17 @@ from flowguardian.ops.supervisor import Supervisor, SupervisorOptions
 from flowguardian.ops.verify import verify
 from tests.builders import assert_same_rows
 
-KILLS = 20
-HOURS = 4
 SEED = 20261124
 
 
-def _manifest(run_id: str, speed: float) -> Manifest:
+def _manifest(run_id: str, speed: float, hours: float) -> Manifest:
     loaded = load(None, ["universe.symbols=[BTCUSDT,ETHUSDT,SOLUSDT]"])
     return Manifest(
         run_id=run_id,
         kind="rehearsal",
         market="synthetic:5",
         start_ns=None,
-        planned_ns=HOURS * 3600 * 10**9,
+        planned_ns=round(hours * 3600) * 10**9,
         speed=speed,
         seed=5,
         config=msgspec.Raw(msgspec.json.encode(loaded.effective)),
@@ -49,14 +47,15 @@ def _manifest(run_id: str, speed: float) -> Manifest:
 class _Killer:
     """Kills each life of the engine a random while after its start, while it starts, replays or trades."""
 
-    def __init__(self) -> None:
+    def __init__(self, kills: int) -> None:
+        self._kills = kills
         self.killed: list[int] = []
         self._random = random.Random(SEED)
         self._seen: set[int] = set()
 
     def watch(self, view: RunView) -> None:
         """Called by the supervisor's loop."""
-        if not view.pid or view.pid in self._seen or len(self.killed) >= KILLS:
+        if not view.pid or view.pid in self._seen or len(self.killed) >= self._kills:
             return
         self._seen.add(view.pid)
         timer = threading.Timer(self._random.uniform(0.3, 1.3), self._kill, [view.pid])
@@ -78,10 +77,15 @@ def _decided(run_dir: Path) -> list[tuple[int, str, bytes]]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX; Windows has its own drill")
-def test_an_engine_killed_at_twenty_random_moments_ends_as_its_undisturbed_twin(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kills", "hours"), [(6, 1.5), pytest.param(20, 4, marks=pytest.mark.nightly)], ids=["six", "twenty"]
+)
+def test_an_engine_killed_at_random_moments_ends_as_its_undisturbed_twin(
+    tmp_path: Path, kills: int, hours: float
+) -> None:
     disturbed, twin = tmp_path / "disturbed", tmp_path / "twin"
-    write_manifest(disturbed, _manifest("drill", speed=900.0))
-    killer = _Killer()
+    write_manifest(disturbed, _manifest("drill", 900.0, hours))
+    killer = _Killer(kills)
     supervisor = Supervisor(
         disturbed,
         [sys.executable, "-m", "flowguardian.ops.engine_process", str(disturbed)],
@@ -89,17 +93,17 @@ def test_an_engine_killed_at_twenty_random_moments_ends_as_its_undisturbed_twin(
             first_restart_delay_seconds=0.01,
             longest_restart_delay_seconds=0.02,
             check_interval_seconds=0.05,
-            max_restarts=KILLS + 5,
+            max_restarts=kills + 5,
         ),
         on_progress=killer.watch,
         registry=Registry(tmp_path / "registry"),
     )
     result = supervisor.run()
     assert result.reason == "completed", read_ops(disturbed / FILE_NAME)[-5:]
-    assert len(killer.killed) == KILLS
-    assert result.restarts == KILLS
+    assert len(killer.killed) == kills
+    assert result.restarts == kills
 
-    write_manifest(twin, msgspec.structs.replace(_manifest("drill", speed=0.0)))
+    write_manifest(twin, msgspec.structs.replace(_manifest("drill", 0.0, hours)))
     undisturbed = EngineProcess(twin)
     assert undisturbed.lifetime() == "completed"
 

@@ -1,78 +1,62 @@
-"""The same market in paper and live: the same decisions until a fill differs, and that fill has a name."""
+"""The same market in paper and live: every decision that differs has an earlier fill that explains it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
+import msgspec
 import pytest
 
 from flowguardian.execution import events as ev
-from tests.e2e.faulted import Story, faulted
-from tests.e2e.live_stories import LiveStory, run_live
+from tests.e2e.differences import differences
+from tests.e2e.faulted import faulted
+from tests.e2e.live_stories import run_live
+from tests.e2e.real_runs import rows
 
 pytestmark = pytest.mark.slow
-Decision = ev.OrderRequested | ev.EntryRefused | ev.BudgetCapped
+AT_ONCE = ("execution.latency_min_ms=0", "execution.latency_max_ms=0")
+MINUTES = 180
 
 
-class FillDifference(NamedTuple):
-    """An order whose fills differ between the two runs."""
-
-    order_id: int
-    symbol: str
-    paper: tuple[tuple[int, int], ...]
-    """(price, quantity) of each fill; the moment differs always: one is modelled, one goes over a socket."""
-    live: tuple[tuple[int, int], ...]
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory: pytest.TempPathFactory) -> list[ev.Row]:
+    run_dir = tmp_path_factory.mktemp("of_paper") / "paper"
+    with faulted(run_dir, *AT_ONCE, minutes=MINUTES) as run:
+        return run.run().rows
 
 
-def decisions(told: Story) -> list[Decision]:
-    return [row for row in told.rows if isinstance(row, Decision)]
-
-
-def shown(row: Decision) -> tuple[object, ...]:
-    """What was decided, without what only follows from the money that earlier fills left."""
-    if isinstance(row, ev.OrderRequested):
-        return type(row).__name__, row.order_id, row.symbol, row.side, row.purpose, row.reason, row.bar_ns
-    if isinstance(row, ev.EntryRefused):
-        return type(row).__name__, row.symbol, row.side, row.bar_ns, row.code
-    return type(row).__name__, row.symbol, row.side
-
-
-def fills(told: Story) -> dict[int, tuple[str, tuple[tuple[int, int], ...]]]:
-    found: dict[int, tuple[str, tuple[tuple[int, int], ...]]] = {}
-    for row in told.of(ev.OrderFilled):
-        symbol, parts = found.get(row.order_id, (row.symbol, ()))
-        found[row.order_id] = (symbol, (*parts, (row.price, row.qty)))
-    return found
-
-
-def first_fill_difference(paper: Story, live: Story) -> FillDifference | None:
-    ours, theirs = fills(paper), fills(live)
-    for order_id in sorted({*ours, *theirs}):
-        symbol, parts = ours.get(order_id, ("", ()))
-        other, others = theirs.get(order_id, ("", ()))
-        if (symbol, parts) != (other, others):
-            return FillDifference(order_id, symbol or other, parts, others)
-    return None
-
-
-def test_v61_live_decides_as_in_paper_until_a_fill_differs(tmp_path: Path) -> None:
-    modelled = ("execution.latency_min_ms=0", "execution.latency_max_ms=0")
-    with faulted(tmp_path / "paper", *modelled, minutes=180) as run:
-        paper = run.run()
-    with faulted(tmp_path / "live", *modelled, minutes=180, mode=ev.LIVE) as run:
+def test_v61_every_decision_that_differs_between_paper_and_live_is_explained_by_a_fill(
+    tmp_path: Path, paper: list[ev.Row]
+) -> None:
+    run_dir = tmp_path / "live"
+    with faulted(run_dir, *AT_ONCE, minutes=MINUTES, mode=ev.LIVE) as run:
         live = run_live(run)
-    assert isinstance(live, LiveStory)
     live.holds()
-    one, other = decisions(paper), decisions(live)
-    same = 0
-    while same < min(len(one), len(other)) and shown(one[same]) == shown(other[same]):
-        same += 1
-    assert same > 10, "they differ almost from the start"
-    if same == len(one) == len(other):
-        return
-    difference = first_fill_difference(paper, live)
-    assert difference is not None, f"decision {same} differs and no fill does: {one[same]} / {other[same]}"
-    print(f"{same} decisions equal; then explained by {difference}")  # noqa: T201 - shown with -s
-    before = [row for row in one[:same] if isinstance(row, ev.OrderRequested)]
-    assert difference.order_id in {row.order_id for row in before}, "the difference came before its reason"
+    of, found = differences(paper, rows(run_dir))
+    kinds = [one for one in found if not (one.here and one.there and one.here.what == one.there.what)]
+    print(f"{of} decisions, {len(found)} differ, {len(kinds)} in more than their size")  # noqa: T201 - with -s
+    for one in found:
+        print(f"  {one}")  # noqa: T201 - with -s
+    assert of > 150 and len(kinds) < of / 4, "they are not the same run any more"
+    assert [str(one) for one in found if one.order is None] == []
+
+
+@pytest.mark.parametrize("change", ["reason", "qty", "dropped", "refused"])
+def test_a_decision_that_no_fill_explains_is_found(paper: list[ev.Row], change: str) -> None:
+    """Both runs had the same fills until then, so nothing they do may differ."""
+    entries = [row for row in paper if isinstance(row, ev.OrderRequested) and row.purpose is ev.Purpose.ENTRY]
+    place = paper.index(entries[20])
+    other = list(paper)
+    if change == "dropped":
+        del other[place]
+    elif change == "refused":
+        place = next(i for i, row in enumerate(paper) if isinstance(row, ev.EntryRefused))
+        other[place] = msgspec.structs.replace(other[place], code=ev.Reason.SYMBOL_COOLDOWN)
+    else:
+        other[place] = msgspec.structs.replace(
+            other[place], **({"reason": "another"} if change == "reason" else {"qty": entries[20].qty + 1})
+        )
+    if change == "dropped":
+        other = [row for row in other if getattr(row, "order_id", 0) != entries[20].order_id]
+    unexplained = [one for one in differences(paper, other)[1] if one.order is None]
+    assert unexplained and differences(paper, paper)[1] == []

@@ -99,6 +99,34 @@ def test_a_start_that_is_tried_again_leaves_no_second_broker(
     assert said == ["started", "closed", "started", "closed"] and told.sent_twice() == []
 
 
+@POSIX
+def test_a_trade_missed_below_a_booked_one_before_a_kill_is_found_after_it(tmp_path: Path) -> None:
+    """Somebody took a part of a position twice, the first time untold; the exit's reply comes too late.
+
+    The account is compared at starts alone: the process that is killed does not look, and the next one must.
+    """
+    taken = {"kind": "outside_trade", "symbols": "BTCUSDT", "qty": 0.01}
+    faults = [
+        {**taken, "minute": 5.2},
+        {"kind": "drop", "streams": "user@*", "path": "private", "minute": 5.19, "minutes": 0.03},
+        {**taken, "minute": 5.4},
+        {**LATE, "rate": 1.0, "seconds": 4.0, "minute": 5.3, "minutes": 9},
+    ]
+    run_dir = tmp_path / "run"
+    with faulted(run_dir, "live.reconcile_seconds=300", faults=faults, mode=ev.LIVE) as run:
+        kill_when(run, lambda: any(isinstance(row, ev.ClosedByVenue) for row in rows(run_dir)))
+        over = time.monotonic() + 4.0
+        run.heal()
+        told = run_live(run)
+        wait_until(lambda: time.monotonic() > over, "answers that are given, to whomever")
+    told.holds()
+    first, second = told.of(ev.ClosedByVenue)[:2]
+    back = next(row for row in told.of(ev.SegmentStarted) if row.segment == 2)
+    assert told.rows.index(first) < told.rows.index(back) < told.rows.index(second)
+    assert second.fill_id < first.fill_id and second.reason is ev.ExitReason.OUTSIDE
+    assert not told.of(ev.TradingStateChanged)
+
+
 def kill_when(run: Faulted, condition: Callable[[], object]) -> None:
     """Start the engine and kill it as soon as something is so."""
     argv = [sys.executable, "-m", "flowguardian.ops.engine_process", str(run.run_dir)]

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from flowguardian.brokers.account_watch import AccountWatch
-from flowguardian.brokers.answers import Traded
+from flowguardian.brokers.answers import Traded, trades_of
 from flowguardian.brokers.desk import Desk, LiveOptions
 from flowguardian.brokers.order_track import Fill, Tracked
 from flowguardian.brokers.signed import OutcomeUnknown, Refused
@@ -86,7 +86,8 @@ class Scene:
         position = Position(SYMBOL, "scalping", 1, 1, None)
         position.qty = ONE
         self.engine.portfolio.positions[SYMBOL] = position
-        self.engine.portfolio.last_fill_id[SYMBOL] = 10
+        position.first_fill_id = 10
+        self.engine.portfolio.note_fill(SYMBOL, 10)
         self.venue.positions = {SYMBOL: "1"}
         self.now_ns = 10**18
         self.desk = Desk(
@@ -131,6 +132,32 @@ def test_trades_nobody_told_of_are_found_even_below_one_that_was_told() -> None:
     assert asyncio.run(scene.watch.missed(SYMBOL)) and not scene.desk.facts, "each trade once"
 
 
+def test_a_trade_missed_below_a_booked_one_is_found_by_the_next_process() -> None:
+    """Opened by trade 10; 12 was told to nobody, 14 was booked, then the process died."""
+    scene = Scene()
+    scene.engine.portfolio.note_fill(SYMBOL, 14)
+    for number in (9, 10, 12, 14):
+        scene.venue.trade(number, 900 + number, "0.2")
+    scene.watch = AccountWatch(scene.desk, VenueStops(scene.desk), scene.orders)
+    scene.venue.positions = {SYMBOL: "0.8"}
+    (row,) = scene.compared()
+    assert isinstance(row, ev.ClosedByVenue) and (row.fill_id, row.qty) == (12, 20_000_000)
+
+
+@pytest.mark.parametrize("event", [{}, {"o": None}, {"o": "x"}, {"o": {"caid": 3, "s": SYMBOL, "X": "NEW"}}])
+def test_an_event_of_a_stop_that_cannot_be_read_is_asked_for(event: dict[str, Any]) -> None:
+    scene = Scene()
+    stops = VenueStops(scene.desk)
+
+    async def heard() -> None:
+        stops.heard(event)
+        await scene.desk.quiet(5.0)
+        scene.desk.check()
+
+    asyncio.run(heard())
+    assert scene.venue.asked == ["/fapi/v1/openAlgoOrders"]
+
+
 def test_a_look_that_failed_is_repeated_until_it_succeeds_and_says_nothing_before() -> None:
     scene = Scene()
     scene.venue.trade(50, 900, "1")
@@ -155,6 +182,25 @@ def test_a_difference_is_said_when_it_is_there_twice() -> None:
     scene.venue.positions = {SYMBOL: "1"}
     (row,) = scene.compared()
     assert isinstance(row, ev.AccountReconciled) and row.difference == ""
+
+
+def test_a_fee_in_another_asset_is_booked_as_none_and_stops_entries_with_the_fix() -> None:
+    """Before, its order was asked for without end, and the position never reached the books."""
+    scene = Scene()
+    scene.venue.trade(11, 7, "1", "BUY")
+    scene.venue.trades[-1] |= {"commission": "0.0001", "commissionAsset": "BNB"}
+    (found,) = trades_of(scene.venue.trades)
+    assert (found.fill.qty, found.fill.fee, found.fill.foreign_asset) == (ONE, 0, "BNB")
+    scene.watch.noted(found)
+    assert scene.compared() == []
+    scene.now_ns += 61 * 10**9
+    (said,) = scene.compared()
+    assert isinstance(said, ev.AccountReconciled)
+    assert said.difference == "fees are paid in BNB: switch that off at the venue, the books are in USDT"
+    assert halting(said)
+    scene.now_ns += 10**9
+    (after,) = scene.compared()
+    assert isinstance(after, ev.AccountReconciled) and after.difference == "", "said once; a person goes on"
 
 
 def test_books_that_move_while_the_venue_answers_are_not_judged() -> None:

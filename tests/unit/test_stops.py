@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from flowguardian.brokers.stops import Changes, Stops
 from flowguardian.execution.portfolio_manager import Position
 from tests.builders import INSTRUMENTS as ALL
@@ -51,6 +53,18 @@ def test_a_new_quantity_is_covered_before_the_old_stop_goes() -> None:
     assert changes(stops, grown, 6).cancel == () and second.qty == 2 * ONE and second != first
     stops.confirmed(second)
     assert changes(stops, grown, 6) == Changes((), (first,))
+
+
+def test_a_step_that_became_coarser_keeps_what_rests_and_rounds_up_what_is_new() -> None:
+    coarser = {SYMBOL: msgspec.structs.replace(INSTRUMENTS[SYMBOL], step_size=3 * ONE)}
+    stops, positions = Stops("tag", GAP), held()
+    stops.confirmed(changes(stops, positions, 5).place[0])
+    assert stops.changes(positions, {SYMBOL: 5}, coarser) == Changes((), ())
+    positions[SYMBOL].qty = 2 * ONE
+    (stop,) = stops.changes(positions, {SYMBOL: 6}, coarser).place
+    assert stop.qty == 3 * ONE
+    stops.confirmed(stop)
+    assert [gone.qty for gone in stops.changes(positions, {SYMBOL: 6}, coarser).cancel] == [ONE]
 
 
 def test_a_flat_symbol_keeps_no_stop_and_a_flip_gets_the_other_side() -> None:
