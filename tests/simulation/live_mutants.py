@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from flowguardian.brokers import answers, binance
+from flowguardian.brokers import answers
 from flowguardian.brokers.account_watch import AccountWatch
 from flowguardian.brokers.binance import LiveBroker
 from flowguardian.brokers.order_track import Tracked
@@ -145,8 +145,8 @@ def amounts_through_a_float(patch):
 @mutant("Exits were sent as plain orders: what the stop had closed already was opened the other way.",
         story(fault("outside_trade", 6.98), fault("drop", 6.5, 2, streams="user@*")))  # fmt: skip
 def exits_are_not_reduce_only(patch):
-    parameters = binance._parameters
-    patch.setattr(binance, "_parameters", lambda tracked: parameters(tracked) | {"reduceOnly": None})
+    made = LiveBroker._parameters
+    patch.setattr(LiveBroker, "_parameters", lambda self, tracked: made(self, tracked) | {"reduceOnly": None})
 
 
 @mutant("A new process counted its orders from one again.", RESTART)
