@@ -65,12 +65,9 @@ def live(
     Keys come from FLOWGUARDIAN_API_KEY and FLOWGUARDIAN_API_SECRET, or from the system's keyring.
     """
     options = over(venue=venue, market=market, start=start, duration=duration, speed=speed, seed=seed)
-    loaded = _loaded(config, overrides, options, duration)
-    given = (config, overrides, venue, market, start, duration, speed, seed)
-    begin = _Begin(loaded, sends=True, accepted=accepted, lang=lang, as_json=json)
-    run(
-        loaded, configured=any(option is not None for option in given), config=config, run_dir=run_dir,
-        as_json=json, lang=lang, mode="live", begin=begin.plan,
+    _start(
+        "live", config, overrides, options, duration=duration, run_dir=run_dir, as_json=json, lang=lang,
+        sends=True, accepted=accepted,
     )  # fmt: skip
 
 
@@ -89,12 +86,24 @@ def shadow(
 ) -> None:
     """Decide as `live` would, with the account's money, and send nothing; a key that only reads is enough."""
     options = over(venue=venue, market=market, start=start, duration=duration, speed=speed, seed=seed)
+    _start(
+        "shadow", config, overrides, options, duration=duration, run_dir=run_dir, as_json=json, lang=lang,
+        sends=False,
+    )  # fmt: skip
+
+
+def _start(
+    mode: str, config: Path | None, overrides: list[str] | None, options: list[str], *,
+    duration: str | None, run_dir: Path | None, as_json: bool, lang: str | None, sends: bool,
+    accepted: Path | None = None,
+) -> None:  # fmt: skip
+    """Start or go on with a run of an account."""
     loaded = _loaded(config, overrides, options, duration)
-    given = (config, overrides, venue, market, start, duration, speed, seed)
-    begin = _Begin(loaded, sends=False, lang=lang, as_json=json)
+    begin = _Begin(loaded, sends=sends, accepted=accepted, lang=lang, as_json=as_json)
+    configured = config is not None or overrides is not None or bool(options)
     run(
-        loaded, configured=any(option is not None for option in given), config=config, run_dir=run_dir,
-        as_json=json, lang=lang, mode="shadow", begin=begin.plan,
+        loaded, configured=configured, config=config, run_dir=run_dir, as_json=as_json, lang=lang, mode=mode,
+        begin=begin.plan,
     )  # fmt: skip
 
 

@@ -9,35 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from flowguardian import simulation
 from flowguardian.execution import events as ev
 from tests.e2e.faulted import faulted
 from tests.e2e.live_stories import LiveStory
 from tests.e2e.test_live_restarts import AMBIGUOUS, POSIX, killed_until_the_end
 
 pytestmark = pytest.mark.slow
-RESTLESS = '''\
-"""Enters at every bar, long and short in turn: more orders than any strategy would send."""
-# mypy: allow-untyped-defs
-
-from flowguardian.market.indicators import sma, window
-from flowguardian.strategies.base import UNIT, Param, Strategy
-
-
-def step(state, bar, params, out):
-    sma(state.closes, bar.close * UNIT, params.bars)
-    state.side = -1 if state.side > 0 else 1
-    out.stop = bar.close * UNIT * 0.01
-    return state.side
-
-
-strategy = Strategy(
-    name="restless",
-    step=step,
-    state=[("closes", window(10)), ("side", "i8")],
-    params={"bars": Param(2, 2, 10, "how many closes make the mean")},
-    warmup=lambda params: params.bars + 1,
-)
-'''
+RESTLESS = Path(simulation.__file__).with_name("restless.py")
 CONFIG = """\
 universe: {symbols: [BTCUSDT, ETHUSDT, SOLUSDT, BNBUSDT, XRPUSDT, LTCUSDT, ADAUSDT]}
 portfolio:
@@ -62,12 +41,10 @@ strategies:
 def test_many_orders_with_open_outcomes_and_restarts(
     tmp_path: Path, hours: float, kills: int, orders: int
 ) -> None:
-    strategy = tmp_path / "restless.py"
-    strategy.write_text(RESTLESS, encoding="utf-8")
     run_dir = tmp_path / "run"
     faults = [{**AMBIGUOUS, "minute": 0, "minutes": 60 * hours + 60}]
     config = tmp_path / "restless.yml"
-    config.write_text(CONFIG.replace("STRATEGY", f'"{strategy.as_posix()}"'), encoding="utf-8")
+    config.write_text(CONFIG.replace("STRATEGY", f'"{RESTLESS.as_posix()}"'), encoding="utf-8")
     with faulted(run_dir, config=config, faults=faults, minutes=60 * hours, mode=ev.LIVE) as run:
         killed, code = killed_until_the_end(run, kills)
         told = LiveStory(run_dir, "completed", run.ledger())
